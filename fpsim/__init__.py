@@ -1,0 +1,18 @@
+"""fpsim: see overflow, underflow and rounding in a network trained in any mix of floating-point formats.
+
+The public names; each lives in the room that its import names. Importing fpsim needs NumPy alone.
+"""
+
+from fpsim.accumulate import Accumulator
+from fpsim.autograd import Tensor, as_tensor, default_precision, enable_grad, manual_seed, no_grad, seed, tensor
+from fpsim.autograd.tensor import Device as device
+from fpsim.errors import *  # noqa: F403
+from fpsim.formats import *  # noqa: F403
+from fpsim.ops.functions import (
+    abs, add, amax, amin, arange, argmax, broadcast_to, cat, clamp, clip, concatenate, div, divide, einsum, exp, expand,
+    flatten, from_numpy, full, gelu, log, log_softmax, matmul, max, maximum, mean, min, minimum, mul, multiply, neg,
+    negative, ones, ones_like, pad, permute, pow, rand, randn, relu, reshape, sigmoid, softmax, sqrt, square, squeeze,
+    stack, std, sub, subtract, sum, tanh, transpose, uniform, unsqueeze, var, where, zeros, zeros_like,
+)  # fmt: skip
+from fpsim.precision import Precision
+from fpsim.rounding import all_values, decode, encode, nextafter, round, spacing, ulp

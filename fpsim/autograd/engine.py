@@ -1,0 +1,318 @@
+"""The engine: apply an operation, run the graph backward. The only caller of formulas and of `round_to` on tensors.
+
+Layer 3. ``apply``: promote, compute, round once to storage, tell the observers, record. ``backward``: one gradient
+formula per argument that wants it, unbroadcast by the accumulator, round once to the gradient's format, add.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import warnings
+from typing import Any
+
+import numpy as np
+
+from fpsim.autograd.context import Context, Rounded, current
+from fpsim.autograd.op import Kind, Op, Rule, op
+from fpsim.autograd.tensor import Tensor, store
+from fpsim.errors import ArgumentTypeError, GradientError, ScalarRoundingWarning, ShapeError, expected
+from fpsim.formats import Format, float32
+from fpsim.precision import Precision, promote
+from fpsim.rounding.codes import draw_key
+from fpsim.rounding.kernel import Array, round_to
+from fpsim.rounding.wide import Wide
+from fpsim.rounding.work import run, work_for
+
+__all__ = ["Node", "apply", "backward", "cast", "round_for"]
+
+_COUNTER = itertools.count()
+
+
+class Node:
+    """One recorded operation: what its gradient formulas need, and the precision that was in force."""
+
+    __slots__ = (
+        "arrays",
+        "inputs",
+        "keeps_gradient",
+        "metadata",
+        "module",
+        "op",
+        "out",
+        "precision",
+        "saved",
+        "seq",
+        "versions",
+    )
+
+    def __init__(
+        self, op: Op, inputs: tuple[Tensor | None, ...], arrays: tuple[Array, ...], metadata: dict[str, Any],
+        out: Array, saved: Any, precision: Precision, module: str,
+    ) -> None:  # fmt: skip
+        self.op, self.inputs, self.arrays, self.metadata = op, inputs, arrays, metadata
+        self.out, self.saved, self.precision, self.module = out, saved, precision, module
+        self.seq = next(_COUNTER)
+        self.versions = tuple(0 if t is None else t._version for t in inputs)
+        self.keeps_gradient: Tensor | None = None
+
+    def release(self) -> None:
+        """Let go of everything that only a backward pass needs."""
+        self.arrays = self.inputs = ()
+        self.out = self.saved = None  # type: ignore[assignment]
+
+    @property
+    def released(self) -> bool:
+        """Whether a backward pass has used the node up."""
+        return not self.inputs
+
+
+# Forward -------------------------------------------------------------------------------------------------------------
+
+
+def apply(op: Op, inputs: tuple[Any, ...], metadata: dict[str, Any], precision: Precision | None = None) -> Tensor:
+    """The result of an operation: its formula on the stored values, rounded once to the result's storage format.
+
+    `precision` is the result's, where it does not follow from the context and the inputs (casts).
+    """
+    context = current()
+    if precision is None:
+        precision = _precision(op, inputs, context)
+        inputs = tuple(_prepared(op, x, precision) for x in inputs)
+    tensors = tuple(x if isinstance(x, Tensor) else None for x in inputs)
+    arrays = tuple(None if x is None else x._data if isinstance(x, Tensor) else x for x in inputs)
+    formats = [x.dtype if isinstance(x, Tensor) else precision.storage for x in inputs if x is not None]
+    computed = _evaluate(op.rule, arrays, formats, metadata, precision, precision.storage, precision.rounding, context)
+    saved = None
+    if op.saves:
+        computed, saved = computed
+    if op.kind is Kind.EXACT:
+        data = computed if computed.dtype == precision.storage.carrier else computed.astype(precision.storage.carrier)
+    else:
+        data = round_for(precision, computed, op.name, "activation", "forward", context)
+    out = Tensor(data, precision)
+    if context.grad_enabled and any(t is not None and t.requires_grad for t in tensors):
+        out.requires_grad = True
+        out._node = Node(op, tensors, arrays, metadata, data, saved, precision, context.module)
+    return out
+
+
+def _precision(op: Op, inputs: tuple[Any, ...], context: Context) -> Precision:
+    """In what precision an operation runs: autocast's choice, the running module's, or what its inputs promote to."""
+    of_inputs = [x.precision for x in inputs if isinstance(x, Tensor)]
+    if context.autocast is not None and of_inputs:
+        chosen = context.autocast.precision_for(op.name, of_inputs)
+        if chosen is not None:
+            return chosen
+    elif context.precision is not None:
+        return context.precision
+    return promote(of_inputs) if of_inputs else context.default
+
+
+def _prepared(op: Op, x: Any, precision: Precision) -> Any:
+    """An input on the grid of the operation's storage format: cast where it does not fit, rounded where a scalar."""
+    if isinstance(x, Tensor):
+        return x if precision.storage.holds(x.dtype) else cast(x, precision)
+    if x is None:
+        return None
+    given = np.asarray(x)
+    if given.dtype.kind not in "biuf":
+        got = f"{type(x).__name__} {x!r}"
+        raise ArgumentTypeError(expected(op.name, "tensors, numbers or arrays of numbers", got, "convert it first"))
+    # what is not a tensor is rounded to nearest, whatever the tensor's own mode
+    rounded = store(given, Precision(precision.storage, saturate=precision.saturate))
+    values = given.astype(np.float64)
+    lost = (values != 0) & np.isfinite(values) & ((rounded == 0) | ~np.isfinite(rounded))
+    if lost.any():
+        value = values[lost].flat[0]
+        warnings.warn(
+            f"{op.name}: the scalar {value:g} becomes {rounded[lost].flat[0]:g} in {precision.storage.name}; "
+            "scale it, or use a tensor of a wider format.",
+            ScalarRoundingWarning,
+            stacklevel=5,
+        )
+    return rounded
+
+
+def _evaluate(
+    rule: Rule, arrays: tuple[Array | None, ...], formats: list[Format], metadata: dict[str, Any],
+    precision: Precision, target: Format, mode: str, context: Context,
+) -> Any:  # fmt: skip
+    """Run a formula in the arithmetic that its kind asks for."""
+    if rule.takes_accumulator:
+        acc = precision.accumulator(context.generator).for_inputs(*formats)
+        with np.errstate(all="ignore"):
+            return rule.formula(*arrays, acc=acc, **metadata)
+    if rule.kind is Kind.EXACT:
+        return rule.formula(*arrays, **metadata)
+    work = work_for(rule.steps, target, formats, mode)
+    if context.observers and work is np.float32 and target == float32:
+        work = np.float64  # the same bits, but observers see what the rounding left out
+    return run(work, rule.formula, *arrays, **metadata)
+
+
+def round_for(
+    precision: Precision,
+    computed: Array | Wide,
+    op: str,
+    role: str,
+    phase: str,
+    context: Context,
+    module: str | None = None,
+) -> Array:
+    """Round to the storage format of `precision`, and tell the observers."""
+    key = draw_key(context.generator) if precision.rounding == "stochastic" else 0
+    data = round_to(
+        computed,
+        precision.storage,
+        precision.rounding,
+        saturate=precision.saturate,
+        flush_subnormals=precision.flush_subnormals,
+        key=key,
+    )
+    if context.observers:
+        before = computed.value() if isinstance(computed, Wide) else computed
+        event = Rounded(before, data, precision.storage, op, role, phase, context.module if module is None else module)
+        for observer in context.observers:
+            observer.rounded(event)
+    return data
+
+
+@op(Kind.POINTWISE, "elementary", name="cast")
+def _cast(x: Any) -> Any:
+    """``x``, rounded once to another precision; the gradient is rounded to the source's gradient format."""
+    return x
+
+
+@_cast.vjp(0, Kind.EXACT)
+def _(g: Any, out: Any, x: Any) -> Any:
+    return g
+
+
+def cast(x: Tensor, precision: Precision) -> Tensor:
+    """`x` in another precision, recorded."""
+    return apply(_cast, (x,), {}, precision)
+
+
+# Backward ------------------------------------------------------------------------------------------------------------
+
+
+def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
+    """Gradients of `root` for every leaf, by walking the recorded operations from the last to the first."""
+    if not root.requires_grad:
+        raise GradientError(
+            expected("backward", "a tensor that depends on one with requires_grad", "none", "set requires_grad=True")
+        )
+    of_root = root.precision.gradient
+    if gradient is None:
+        if root.size != 1:
+            got = f"shape={root.shape}"
+            raise GradientError(
+                expected("backward", "a tensor of one element or a gradient", got, "sum or mean it first")
+            )
+        gradient = np.ones(root.shape)
+    start = store(gradient._data if isinstance(gradient, Tensor) else gradient, of_root)
+    if start.shape != root.shape:
+        got = f"gradient.shape={start.shape}"
+        raise ShapeError(expected("backward", f"a gradient of shape {root.shape}", got, "give one value per element"))
+    if root._node is None:
+        _add_to_leaf(root, start)
+        return
+    context = current()
+    waiting: list[tuple[int, Node]] = [(-root._node.seq, root._node)]
+    gradients: dict[Node, tuple[Array, Format]] = {root._node: (start, of_root.storage)}
+    while waiting:
+        node = heapq.heappop(waiting)[1]
+        g, fmt = gradients.pop(node)
+        if node.keeps_gradient is not None:
+            _add_to_leaf(node.keeps_gradient, g)
+        _check_fresh(node)
+        for argument, x in enumerate(node.inputs):
+            if x is None or not x.requires_grad:
+                continue
+            contribution = _contribution(node, argument, x, g, fmt, context)
+            if x._node is None:
+                _add_to_leaf(x, contribution)
+            elif x._node in gradients:
+                total = _sum_of(gradients[x._node][0], contribution, x.precision.gradient)
+                gradients[x._node] = (total, x.precision.gradient.storage)
+            else:
+                gradients[x._node] = (contribution, x.precision.gradient.storage)
+                heapq.heappush(waiting, (-x._node.seq, x._node))
+        if not retain_graph:
+            node.release()
+
+
+def _check_fresh(node: Node) -> None:
+    if node.released:
+        got = f"{node.op.name} already used"
+        raise GradientError(
+            expected("backward", "a graph not yet walked", got, "pass retain_graph=True the first time")
+        )
+    for x, version in zip(node.inputs, node.versions, strict=True):
+        if x is not None and x._version != version:
+            got = f"an input of {node.op.name} changed since"
+            raise GradientError(
+                expected("backward", "the values of the forward pass", got, "run the forward pass again")
+            )
+
+
+def _contribution(node: Node, argument: int, x: Tensor, g: Array, fmt: Format, context: Context) -> Array:
+    """What one operation adds to the gradient of one argument, in that argument's gradient format."""
+    rule = node.op.vjp_of(argument)
+    if rule is None:
+        got = f"{node.op.name}, argument {argument}"
+        raise GradientError(expected("backward", "operations with a gradient", got, "detach that argument"))
+    metadata = node.metadata if node.saved is None else {**node.metadata, "saved": node.saved}
+    if node.op.arity < 0:
+        metadata = {**metadata, "argument": argument}
+    target, precision = x.precision.gradient, node.precision
+    formats = [fmt, precision.storage, *(t.dtype if t is not None else precision.storage for t in node.inputs)]
+    operands = (g, node.out, *node.arrays)
+    # a sum over broadcast axes follows if the formula's result is larger than x: its terms are the accumulator's
+    axes = _broadcast_axes(node.out.shape, x.shape) if rule.kind is Kind.POINTWISE else ()
+    first_fmt, first_mode = (
+        (precision.accumulate, precision.acc_rounding) if axes else (target.storage, target.rounding)
+    )
+    computed = _evaluate(rule, operands, formats, metadata, precision, first_fmt, first_mode, context)
+    axes = _broadcast_axes(computed.shape, x.shape)
+    if axes:
+        acc = precision.accumulator(context.generator)
+        if isinstance(computed, Wide) or rule.kind is Kind.POINTWISE:
+            key = draw_key(context.generator) if first_mode == "stochastic" else 0
+            computed = round_to(computed, first_fmt, first_mode, saturate=precision.saturate, key=key)
+            acc = acc.for_inputs(first_fmt)
+        else:
+            acc = acc.for_inputs(fmt if rule.kind is Kind.EXACT else precision.accumulate)
+        computed = np.asarray(acc.sum(computed, axis=axes, keepdims=True)).reshape(x.shape)
+    elif rule.kind is Kind.EXACT and target.storage.holds(fmt):
+        return np.asarray(computed, target.storage.carrier)  # already on the grid
+    role = "weight_gradient" if x.role == "weight" else "gradient"
+    return round_for(target, computed, node.op.name, role, "backward", context, node.module)
+
+
+def _broadcast_axes(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of `shape` along which an array of shape `of` was repeated."""
+    extra = len(shape) - len(of)
+    return tuple(range(extra)) + tuple(i + extra for i, n in enumerate(of) if n == 1 and shape[i + extra] != 1)
+
+
+def _sum_of(a: Array, b: Array, precision: Precision) -> Array:
+    """Two contributions to one gradient, added and rounded."""
+    fmt = precision.storage
+    key = draw_key(current().generator) if precision.rounding == "stochastic" else 0
+    total = run(work_for("elementary", fmt, [fmt], precision.rounding), np.add, a, b)
+    return round_to(
+        total,
+        fmt,
+        precision.rounding,
+        saturate=precision.saturate,
+        flush_subnormals=precision.flush_subnormals,
+        key=key,
+    )
+
+
+def _add_to_leaf(x: Tensor, contribution: Array) -> None:
+    if x.grad is not None:
+        contribution = _sum_of(x.grad._data, contribution, x.precision.gradient)
+    x.grad = Tensor(contribution, x.precision.gradient)

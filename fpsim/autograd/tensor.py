@@ -1,0 +1,414 @@
+"""`Tensor`: values on a storage grid with a `Precision`, and a place in the graph.
+
+Layer 3. Holds and shows; operations register themselves here as methods and under NumPy's functions (`registered`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fpsim.autograd.context import current
+from fpsim.errors import ArgumentError, ArgumentTypeError, GradientError, ShapeError, expected
+from fpsim.formats import Format, float16
+from fpsim.precision import Precision
+from fpsim.rounding.codes import as_floats, draw_key
+from fpsim.rounding.kernel import Array, round_to
+
+if TYPE_CHECKING:
+    from fpsim.autograd.engine import Node
+
+__all__ = ["Tensor", "as_tensor", "register_numpy", "store", "tensor"]
+
+#: NumPy function or ufunc -> the function of fpsim that stands for it.
+_FOR_NUMPY: dict[Any, Callable[..., Any]] = {}
+
+
+class Tensor:
+    """An array whose every element is a value of its storage format.
+
+    The array itself is never written to, only replaced: tensors, the graph and gradients may share one.
+
+    Made by `fp.tensor` and friends, and by operations. ``x.dtype`` is the storage format, ``x.accumulate`` the
+    accumulator's, ``x.precision`` all of it; ``x.grad`` the gradient after ``y.backward()``.
+    """
+
+    __slots__ = ("__weakref__", "_data", "_node", "_version", "grad", "precision", "requires_grad")
+
+    #: what observers call a rounding of such a tensor
+    role = "activation"
+
+    def __init__(self, data: Array, precision: Precision, requires_grad: bool = False) -> None:
+        self._data = data
+        self.precision = precision
+        self.requires_grad = requires_grad
+        self.grad: Tensor | None = None
+        self._node: Node | None = None
+        self._version = 0
+
+    # What it is -----------------------------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> Format:
+        """Storage format."""
+        return self.precision.storage
+
+    @property
+    def accumulate(self) -> Format:
+        """Format of the sums into this tensor."""
+        return self.precision.accumulate
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements (a number, as in NumPy)."""
+        return self._data.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the elements take in the storage format, rounded up."""
+        return -(-self.size * self.dtype.bits // 8)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it."""
+        return self._node is None
+
+    @property
+    def data(self) -> Tensor:
+        """The same values outside the graph (PyTorch's name); assigning replaces the values, rounded."""
+        return self.detach()
+
+    @data.setter
+    def data(self, values: Any) -> None:
+        self.replace_values(store(values._data if isinstance(values, Tensor) else values, self.precision))
+
+    @property
+    def device(self) -> str:
+        """Always ``"cpu"``: devices are accepted and ignored."""
+        return "cpu"
+
+    def dim(self) -> int:
+        """Number of axes."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self.size
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ArgumentTypeError(expected("len", "a tensor with axes", "a 0-d tensor", "use item()"))
+        return self.shape[0]
+
+    # Out to NumPy and Python ----------------------------------------------------------------------------------------
+
+    def numpy(self, dtype: Any = None) -> Array:
+        """The values as an array: np.float16, float32 or float64; other formats in the smallest of those that holds them.
+
+        `dtype` may be an ml_dtypes type for the format's own bits. A copy, so the tensor's grid stays intact.
+        """
+        if dtype is not None:
+            return self._data.astype(dtype)
+        return self._data.astype(np.float16 if self.dtype == float16 else self._data.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.numpy(dtype)
+
+    def item(self) -> float:
+        """The only element, as a Python float."""
+        if self.size != 1:
+            raise ArgumentError(expected("item", "a tensor of one element", f"shape={self.shape}", "index it first"))
+        return float(self._data.reshape(-1)[0])
+
+    def tolist(self) -> Any:
+        """Nested lists of Python floats."""
+        return self._data.tolist()
+
+    def cpu(self) -> Tensor:
+        """The tensor itself: there is one device."""
+        return self
+
+    def __float__(self) -> float:
+        return self.item()
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        if self.size == 1:
+            values: str = repr(self.tolist())
+        else:
+            values = np.array2string(self._data, separator=", ", prefix="tensor(").replace("\n", "\n ")
+        parts = [values, self.dtype.name, f"accumulates in {self.accumulate.name}"]
+        if self.requires_grad:
+            parts.append("requires_grad=True")
+        return f"tensor({', '.join(parts)}){self._overflow_note()}"
+
+    def _overflow_note(self) -> str:
+        """Why there are infinities, in a sentence: for a repr that teaches."""
+        count = int(np.isinf(self._data).sum())
+        if not count:
+            return ""
+        limit = self.dtype.max + self.dtype.unit_roundoff * 2.0**self.dtype.emax
+        return (
+            f"\n# {count} of {self.size} infinite: {self.dtype.name} ends at {self.dtype.max:g}, "
+            f"and from {limit:g} on rounds to inf"
+        )
+
+    # The graph ------------------------------------------------------------------------------------------------------
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor with respect to every leaf that requires one to the leaf's `grad`.
+
+        Parameters
+        ----------
+        gradient : array_like, optional
+            Of this tensor; needed unless it has one element.
+        retain_graph : bool
+            Keep what the operations saved, so that backward can run again.
+        """
+        from fpsim.autograd.engine import backward
+
+        backward(self, gradient, retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same values, cut off from the graph."""
+        return Tensor(self._data, self.precision)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` of a leaf, in place."""
+        if not requires_grad and not self.is_leaf:
+            raise GradientError(expected("requires_grad_", "a leaf", "an operation's result", "use detach()"))
+        self.requires_grad = requires_grad
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep this result's gradient in `grad` at the next backward, as leaves do."""
+        if self._node is not None:
+            self._node.keeps_gradient = self
+
+    def replace_values(self, data: Array) -> None:
+        """Take other values, already on the grid, and count the change: a graph made before becomes an error."""
+        if data.shape != self.shape:
+            got = f"shape={data.shape}"
+            raise ShapeError(expected("assignment", f"values of shape {self.shape}", got, "make a new tensor instead"))
+        self._data = data
+        self._version += 1
+
+    def change_in_place(self, result: Tensor) -> Tensor:
+        """What ``x += y`` does: the leaf takes the values of `result`, under `no_grad` only."""
+        if not self.is_leaf or (self.requires_grad and current().grad_enabled):
+            got = "an operation's result" if not self.is_leaf else "a leaf that requires a gradient"
+            raise GradientError(
+                expected("in-place change", "a leaf under no_grad", got, "write x = x + y, or use `with fp.no_grad():`")
+            )
+        self.replace_values(store(result._data, self.precision))
+        return self
+
+    def clone(self) -> Tensor:
+        """A tensor of its own with the same values, recorded as an operation."""
+        return self.to(self.precision, copy=True)
+
+    # Precision ------------------------------------------------------------------------------------------------------
+
+    def to(self, *args: Any, dtype: Any = None, precision: Any = None, copy: bool = False, **ignored: Any) -> Tensor:
+        """The values rounded once to another precision; the tensor itself where it has it already.
+
+        Takes a format, ``"storage/accumulate"``, a `Precision`, or PyTorch's device arguments, which are ignored. A
+        format alone means: accumulated in the format too.
+        """
+        from fpsim.autograd.engine import cast
+
+        target = precision if precision is not None else dtype
+        for like in args:
+            if isinstance(like, Tensor):
+                target = like.precision
+            elif is_device(like):
+                note_device()
+            elif not isinstance(like, bool) and like is not None:
+                target = like
+        if "device" in ignored:
+            note_device()
+        if target is None:
+            return self
+        wanted = Precision.parse(target)
+        return self if wanted == self.precision and not copy else cast(self, wanted)
+
+    def half(self) -> Tensor:
+        """``to("float16")``."""
+        return self.to("float16")
+
+    def float(self) -> Tensor:
+        """``to("float32")``."""
+        return self.to("float32")
+
+    def double(self) -> Tensor:
+        """``to("float64")``."""
+        return self.to("float64")
+
+    def bfloat16(self) -> Tensor:
+        """``to("bfloat16")``."""
+        return self.to("bfloat16")
+
+    # NumPy's functions ----------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = _FOR_NUMPY.get(ufunc)
+        if method == "__call__" and function is not None:
+            if not kwargs:
+                return function(*inputs)
+            raise _unsupported(f"np.{ufunc.__name__}", f"{', '.join(kwargs)}=", "call it without")
+        raise _unsupported(f"np.{ufunc.__name__}", "a tensor", "use x.numpy() to leave the emulation")
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        function = _FOR_NUMPY.get(func)
+        if function is None:
+            raise _unsupported(f"np.{func.__name__}", "a tensor", "use x.numpy() to leave the emulation")
+        return function(*args, **kwargs)
+
+
+def _unsupported(name: str, got: str, remedy: str) -> ArgumentTypeError:
+    return ArgumentTypeError(expected(name, "what fpsim emulates", got, remedy))
+
+
+def register_numpy(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let the decorated function answer for NumPy's on tensors."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for numpy_function in functions:
+            _FOR_NUMPY[numpy_function] = function
+        return function
+
+    return register
+
+
+def store(values: Any, precision: Precision) -> Array:
+    """`values` rounded to nearest (or as the precision says) into its storage format; always a new array."""
+    floats = as_floats("tensor", np.asarray(values))
+    key = draw_key(current().generator) if precision.rounding == "stochastic" else 0
+    data = round_to(
+        floats,
+        precision.storage,
+        precision.rounding,
+        saturate=precision.saturate,
+        flush_subnormals=precision.flush_subnormals,
+        key=key,
+    )
+    return data.copy() if np.may_share_memory(data, np.asarray(values)) else data
+
+
+def chosen_precision(op: str, dtype: Any, accumulate: Any, precision: Any) -> Precision:
+    """The precision that the arguments of a constructor ask for; the context's default where none is given."""
+    if precision is not None:
+        if dtype is not None or accumulate is not None:
+            got = f"precision={str(precision)!r} and dtype={dtype!r}, accumulate={accumulate!r}"
+            raise ArgumentError(expected(op, "precision or dtype and accumulate", got, "give one of the two"))
+        return Precision.parse(precision)
+    if dtype is None:
+        default = current().default
+        return default if accumulate is None else Precision(default.storage, accumulate)
+    if isinstance(dtype, Precision) and accumulate is None:
+        return dtype
+    return Precision(dtype, accumulate)
+
+
+def tensor(
+    data: Any,
+    dtype: Any = None,
+    accumulate: Any = None,
+    requires_grad: bool = False,
+    *,
+    precision: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """A tensor of `data`, each element rounded once to the storage format.
+
+    Parameters
+    ----------
+    data : array_like
+    dtype : format, optional
+        Storage; the default precision's (float32/float32) unless given, whatever the data's own dtype.
+    accumulate : format, optional
+        Of sums into the tensor; the storage format unless given.
+    precision : Precision or str, optional
+        Both at once: ``"float16/float32"``.
+    device
+        Ignored, with one note.
+
+    Examples
+    --------
+    >>> import fpsim as fp
+    >>> fp.tensor(0.1, dtype="float16")
+    tensor(0.0999755859375, float16, accumulates in float16)
+    >>> fp.tensor(70000.0, dtype="float16")
+    tensor(inf, float16, accumulates in float16)
+    # 1 of 1 infinite: float16 ends at 65504, and from 65520 on rounds to inf
+    """
+    if device is not None:
+        note_device()
+    chosen = chosen_precision("tensor", dtype, accumulate, precision)
+    if isinstance(data, Tensor):
+        data = data._data
+    elif isinstance(data, list | tuple):
+        data = np.asarray(data) if not any(isinstance(x, Tensor) for x in data) else np.array([float(x) for x in data])
+    return Tensor(store(data, chosen), chosen, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, *, precision: Any = None, device: Any = None) -> Tensor:
+    """`data` itself if it is a tensor of the precision asked for, else a tensor of it."""
+    if isinstance(data, Tensor):
+        return data if dtype is precision is None else data.to(dtype=dtype, precision=precision)
+    return tensor(data, dtype, precision=precision, device=device)
+
+
+def is_device(like: Any) -> bool:
+    """Whether an argument names one of PyTorch's devices."""
+    return isinstance(like, Device) or (
+        isinstance(like, str) and like.split(":")[0] in ("cpu", "cuda", "mps", "meta", "xpu")
+    )
+
+
+class Device(str):
+    """What ``fp.device("cuda")`` gives: a name that everything accepts and ignores."""
+
+    __slots__ = ()
+
+    @property
+    def type(self) -> str:
+        """``"cuda"`` of ``"cuda:0"``."""
+        return self.split(":")[0]
+
+
+_NOTED: list[str] = []
+
+
+def note_device() -> None:
+    """Say once that devices are ignored."""
+    if not _NOTED:
+        import sys
+
+        _NOTED.append("device")
+        print("fpsim: devices are accepted and ignored; everything is emulated on the CPU.", file=sys.stderr)

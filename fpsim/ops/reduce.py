@@ -1,0 +1,99 @@
+"""Sums, means, variances, extremes.
+
+Layer 4. Sums go through the accumulator they are handed; a mean's division is exact and rounded with the result.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fpsim.autograd.op import Kind, op
+from fpsim.rounding.wide import Wide
+
+__all__ = ["count_of", "max", "mean", "mean_steps", "min", "sum", "var"]
+
+
+def count_of(x, axis):
+    """How many elements are reduced over `axis` (a tuple)."""
+    return math.prod(x.shape[i] for i in axis)
+
+
+def _spread(g, x, axis, keepdims):
+    """A reduction's gradient at the place of each reduced element."""
+    return np.broadcast_to(g if keepdims else np.expand_dims(g, axis), x.shape)
+
+
+@op(Kind.REDUCTION)
+def sum(x, *, axis, keepdims, acc):
+    """``sum_k x_k`` over the axes."""
+    return np.asarray(acc.sum(x, axis, keepdims))
+
+
+@sum.vjp(0, Kind.EXACT)
+def _(g, out, x, *, axis, keepdims):
+    return _spread(g, x, axis, keepdims)
+
+
+@op(Kind.REDUCTION)
+def mean(x, *, axis, keepdims, acc):
+    """The accumulator's sum divided by the count exactly, rounded once to storage."""
+    return Wide.of(acc.sum(x, axis, keepdims)) / float(count_of(x, axis))
+
+
+@mean.vjp(0, Kind.POINTWISE)
+def _(g, out, x, *, axis, keepdims):
+    if not keepdims:
+        g = g.reshape([1 if i in axis else n for i, n in enumerate(x.shape)])
+    return np.broadcast_to(g / float(count_of(x, axis)), x.shape)
+
+
+def mean_steps(x, axis, acc):
+    """The mean as a step of a longer formula, in the accumulator's format; axes kept."""
+    return acc.step(np.divide, acc.sum(x, axis, keepdims=True), float(count_of(x, axis)))
+
+
+@op(Kind.FUSED)
+def var(x, *, axis, keepdims, correction, acc):
+    """``sum (x - m)^2 / (n - correction)``, with m the mean in the accumulator."""
+    d = acc.step(np.subtract, x, mean_steps(x, axis, acc))
+    total = acc.sum(acc.step(np.multiply, d, d), axis, keepdims)
+    return acc.step(np.divide, total, float(count_of(x, axis) - correction))
+
+
+@var.vjp(0)
+def _(g, out, x, *, axis, keepdims, correction, acc):
+    d = acc.step(np.subtract, x, mean_steps(x, axis, acc))
+    scaled = acc.step(np.multiply, _spread(g, x, axis, keepdims), d)
+    return acc.step(np.divide, acc.step(np.multiply, scaled, 2.0), float(count_of(x, axis) - correction))
+
+
+def _share_of_extreme(g, out, x, axis, keepdims):
+    """The gradient in equal shares to all extreme elements; NaN counts as extreme."""
+    kept = np.expand_dims(out, axis) if not keepdims else out
+    hit = (x == kept) | (np.isnan(x) & np.isnan(kept))
+    shares = g.reshape(kept.shape) / np.sum(hit, axis=axis, keepdims=True).astype(np.float64)
+    return np.where(hit, shares, 0.0)
+
+
+@op(Kind.EXACT)
+def max(x, *, axis, keepdims):
+    """The largest element; NaN wins."""
+    return np.max(x, axis=axis, keepdims=keepdims)
+
+
+@max.vjp(0, Kind.POINTWISE)
+def _(g, out, x, *, axis, keepdims):
+    return _share_of_extreme(g, out, x, axis, keepdims)
+
+
+@op(Kind.EXACT)
+def min(x, *, axis, keepdims):
+    """The smallest element; NaN wins."""
+    return np.min(x, axis=axis, keepdims=keepdims)
+
+
+@min.vjp(0, Kind.POINTWISE)
+def _(g, out, x, *, axis, keepdims):
+    return _share_of_extreme(g, out, x, axis, keepdims)
