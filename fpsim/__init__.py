@@ -3,11 +3,16 @@
 The public names; each lives in the room that its import names. Importing fpsim needs NumPy alone.
 """
 
+from fpsim import amp, data, nn, optim, utils
 from fpsim.accumulate import Accumulator
+from fpsim.amp import autocast
 from fpsim.autograd import Tensor, as_tensor, default_precision, enable_grad, manual_seed, no_grad, seed, tensor
 from fpsim.autograd.tensor import Device as device
 from fpsim.errors import *  # noqa: F403
+from fpsim.experiments import compare, load, train
 from fpsim.formats import *  # noqa: F403
+from fpsim.nn import load_weights, save_weights
+from fpsim.observe import observe
 from fpsim.ops.functions import (
     abs, add, amax, amin, arange, argmax, broadcast_to, cat, clamp, clip, concatenate, div, divide, einsum, exp, expand,
     flatten, from_numpy, full, gelu, log, log_softmax, matmul, max, maximum, mean, min, minimum, mul, multiply, neg,
@@ -15,4 +20,7 @@ from fpsim.ops.functions import (
     stack, std, sub, subtract, sum, tanh, transpose, uniform, unsqueeze, var, where, zeros, zeros_like,
 )  # fmt: skip
 from fpsim.precision import Precision
-from fpsim.rounding import all_values, decode, encode, nextafter, round, spacing, ulp
+from fpsim.rounding import all_values, decode, encode, inspect, nextafter, round, spacing, ulp
+from fpsim.torch_names import backends, cuda, double, half, int32, int64, is_floating_point, is_tensor, long, uint8
+from fpsim.torch_names import bool_ as bool
+from fpsim.torch_names import float_ as float

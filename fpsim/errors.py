@@ -12,6 +12,7 @@ __all__ = [
     "FormatError",
     "FpsimError",
     "GradientError",
+    "IndexingError",
     "PrecisionError",
     "ResultsError",
     "ScalarRoundingWarning",
@@ -44,6 +45,10 @@ class PrecisionError(FpsimError, ValueError):
 
 class ShapeError(FpsimError, ValueError):
     """Arrays whose shapes do not fit the operation."""
+
+
+class IndexingError(ShapeError, IndexError):
+    """An index that the tensor does not have (an `IndexError` too, so that iteration ends)."""
 
 
 class ArgumentError(FpsimError, ValueError):

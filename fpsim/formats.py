@@ -241,6 +241,9 @@ def _checked(exponent_bits: Any, significand_bits: Any, bias: Any, specials: Any
     exponent_bits, significand_bits = int(exponent_bits), int(significand_bits)
     if bias is None:
         bias = _usual_bias(exponent_bits, specials)
+    if specials == "scale" and (exponent_bits, significand_bits, bias) != (8, 0, 127):
+        got = f"e{exponent_bits}m{significand_bits} with specials='scale'"
+        raise FormatError(expected("Format", "e8m0 as the only scale", got, "take float8_e8m0fnu"))
     reserved = 2 if specials == "ieee" else 1
     fits = isinstance(bias, int | np.integer) and (
         2**exponent_bits - reserved - bias <= 1023 and 1 - bias - significand_bits >= -1074

@@ -165,12 +165,6 @@ def _taken(part: str, fmt: Format, a: Precision, b: Precision, details: tuple[st
             ours, theirs = getattr(a, name), getattr(b, name)
             if ours != theirs:
                 got = f"{name}={ours!r} and {name}={theirs!r}"
-                raise PrecisionError(
-                    expected(
-                        "promotion",
-                        f"tensors of one {part} format that agree",
-                        got,
-                        "bring one to the other with .to()",
-                    )
-                )
+                invariant = f"one {name} for tensors of one {part} format"
+                raise PrecisionError(expected("promotion", invariant, got, "bring one to the other with .to()"))
     return candidates[0] if candidates else a

@@ -17,9 +17,9 @@ import numpy as np
 from fpsim.accumulate import orders
 from fpsim.accumulate.exact import exact_matmul, exact_sum
 from fpsim.accumulate.orders import Arithmetic, Terms
-from fpsim.errors import ArgumentError, FormatError, PrecisionError, ShapeError, expected
+from fpsim.errors import ArgumentError, ArgumentTypeError, FormatError, PrecisionError, ShapeError, expected
 from fpsim.formats import Format, float32, float64
-from fpsim.rounding.codes import as_floats, checked_mode, draw_key
+from fpsim.rounding.codes import as_array, as_floats, checked_mode, draw_key
 from fpsim.rounding.kernel import Array, round_to
 from fpsim.rounding.wide import Wide
 from fpsim.rounding.work import Work, is_small, run, work_for
@@ -125,7 +125,7 @@ class Accumulator:
 
     def dot(self, x: Any, y: Any) -> Any:
         """``sum_k x_k * y_k`` of two 1-D arrays."""
-        x, y = np.asarray(x), np.asarray(y)
+        x, y = as_array("dot", x), as_array("dot", y)
         if x.ndim != 1 or y.shape != x.shape:
             got = f"x.shape={x.shape}, y.shape={y.shape}"
             raise ShapeError(expected("dot", "two 1-D arrays of one length", got, "use matmul for matrices"))
@@ -171,7 +171,7 @@ class Accumulator:
     # How it is carried out ------------------------------------------------------------------------------------------
 
     def _arrays(self, op: str, *arrays: Any) -> tuple[Array, ...]:
-        floats = (as_floats(op, np.asarray(x)) for x in arrays)
+        floats = (as_floats(op, x) for x in arrays)
         # a long double or a large integer is not a value of any format here: its float64 neighbour is
         return tuple(x.value() if isinstance(x, Wide) else x for x in floats)
 
@@ -223,7 +223,8 @@ class Accumulator:
             if self.rounding == "nearest_even":  # NumPy's own half addition is correctly rounded, one step at a time
                 return _native_sequential(rounded.astype(np.float16)).astype(np.float32)
         terms = Terms(length, (width,), lambda k: rounded[k], lambda k: Wide.of(x[k]), first)
-        return self._by_order(terms, a, order)
+        with np.errstate(all="ignore"):
+            return self._by_order(terms, a, order)
 
     def _by_order(self, terms: Terms, a: Arithmetic, order: str) -> Array:
         name, block = parse_order(order)
@@ -239,8 +240,9 @@ class Accumulator:
         """Matrix products in any order but `blas`: (..., I, K) @ (..., K, J)."""
         batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
         (rows, length), columns = x.shape[-2:], y.shape[-1]
-        xs = np.broadcast_to(x, (*batch, rows, length)).reshape(-1, rows, length)
-        ys = np.broadcast_to(y, (*batch, length, columns)).reshape(-1, length, columns)
+        count = math.prod(batch)
+        xs = np.broadcast_to(x, (*batch, rows, length)).reshape(count, rows, length)
+        ys = np.broadcast_to(y, (*batch, length, columns)).reshape(count, length, columns)
         out = np.empty((len(xs), rows, columns), self.format.carrier)
         formats, a = self._formats(x, y), self._arithmetic()
         for i, (one_x, one_y, one_out) in enumerate(zip(xs, ys, out, strict=True)):
@@ -256,7 +258,8 @@ class Accumulator:
         """One matrix product, tile by tile, the tiles on all cores; tiles are independent, so no bit depends on them."""
         (rows, length), columns = x.shape, y.shape[1]
         work = _product_work(self.format, formats, x, y, self.rounding)
-        if is_small(self.format) and self.rounding == "nearest_even" and not self.saturate:
+        # (the bounded steps take no care of the sign of zero: right where a sum starts at +0, as all but pairwise do)
+        if is_small(self.format) and self.rounding == "nearest_even" and not self.saturate and order != "pairwise":
             a = replace(a, bounded=_cannot_overflow(x, y, self.format))
         xt, y = np.ascontiguousarray(x.T), np.ascontiguousarray(y)
         in_tile = TILE if order != "pairwise" else max(HELD // max(length, 1), 1)
@@ -299,7 +302,7 @@ def parse_order(order: str | None) -> tuple[str | None, int]:
         return name, int(block)
     raise ArgumentError(
         expected(
-            "Accumulator", f"an order of {', '.join(ORDERS)}", f"order={order!r}", "give blocked a length: blocked:64"
+            "Accumulator", f"an order of {', '.join(ORDERS)}", f"order={order!r}", "choose one; B as in blocked:64"
         )
     )
 
@@ -311,6 +314,8 @@ def _cores() -> int:
 def _axes(op: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """`axis` as ascending non-negative integers."""
     given = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if any(isinstance(i, bool) or not isinstance(i, int | np.integer) for i in given):
+        raise ArgumentTypeError(expected(op, "integer axes", f"axis={axis!r}", "count from 0 or from -1"))
     axes = tuple(sorted({int(i) % ndim if ndim else int(i) for i in given}))
     if any(not -ndim <= i < ndim for i in given) or len(axes) < len(given):
         raise ShapeError(expected(op, f"different axes of {ndim}", f"axis={axis!r}", "count from 0 or from -1"))

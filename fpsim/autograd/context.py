@@ -36,8 +36,8 @@ __all__ = [
 class Rounded:
     """One rounding of an array, as observers see it.
 
-    `before` is the value handed to the rounding, `after` what was stored; neither may be changed. `role` is what was
-    rounded: ``weight``, ``activation``, ``weight_gradient``, ``gradient`` or ``update``.
+    `before` is the value handed to the rounding, `after` what was stored, `operands` what the operation had; none may
+    be changed. `role` is what was rounded: ``weight``, ``activation``, ``weight_gradient`` or ``gradient``.
     """
 
     before: Array
@@ -47,6 +47,7 @@ class Rounded:
     role: str
     phase: str
     module: str
+    operands: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Context:
     default: Precision
     grad_enabled: bool = True
     rng: np.random.Generator | None = None
+    #: of stochastic rounding alone; `rng` unless given
+    rounding_rng: np.random.Generator | None = None
     autocast: Autocast | None = None
     observers: tuple[Observer, ...] = ()
     #: dotted path of the module that is running, and the precision it was assigned
@@ -98,6 +101,11 @@ class Context:
     def generator(self) -> np.random.Generator:
         """The context's generator; an unseeded one where none was set."""
         return self.rng if self.rng is not None else _UNSEEDED
+
+    @property
+    def rounding_generator(self) -> np.random.Generator:
+        """What stochastic rounding draws from: a stream of its own where one was set, so it shifts no other."""
+        return self.rounding_rng if self.rounding_rng is not None else self.generator
 
 
 _UNSEEDED = np.random.default_rng()

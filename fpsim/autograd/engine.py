@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import reprlib
 import warnings
 from typing import Any
 
@@ -15,16 +16,16 @@ import numpy as np
 
 from fpsim.autograd.context import Context, Rounded, current
 from fpsim.autograd.op import Kind, Op, Rule, op
-from fpsim.autograd.tensor import Tensor, store
+from fpsim.autograd.tensor import Tensor, round_into, store
 from fpsim.errors import ArgumentTypeError, GradientError, ScalarRoundingWarning, ShapeError, expected
 from fpsim.formats import Format, float32
 from fpsim.precision import Precision, promote
-from fpsim.rounding.codes import draw_key
+from fpsim.rounding.codes import as_array, draw_key
 from fpsim.rounding.kernel import Array, round_to
 from fpsim.rounding.wide import Wide
 from fpsim.rounding.work import run, work_for
 
-__all__ = ["Node", "apply", "backward", "cast", "round_for"]
+__all__ = ["Node", "apply", "backward", "cast"]
 
 _COUNTER = itertools.count()
 
@@ -78,7 +79,7 @@ def apply(op: Op, inputs: tuple[Any, ...], metadata: dict[str, Any], precision: 
     context = current()
     if precision is None:
         precision = _precision(op, inputs, context)
-        inputs = tuple(_prepared(op, x, precision) for x in inputs)
+        inputs = tuple(_prepared(op.name, x, precision) for x in inputs)
     tensors = tuple(x if isinstance(x, Tensor) else None for x in inputs)
     arrays = tuple(None if x is None else x._data if isinstance(x, Tensor) else x for x in inputs)
     formats = [x.dtype if isinstance(x, Tensor) else precision.storage for x in inputs if x is not None]
@@ -86,10 +87,12 @@ def apply(op: Op, inputs: tuple[Any, ...], metadata: dict[str, Any], precision: 
     saved = None
     if op.saves:
         computed, saved = computed
+    computed = computed if isinstance(computed, Wide) else np.asarray(computed)
     if op.kind is Kind.EXACT:
         data = computed if computed.dtype == precision.storage.carrier else computed.astype(precision.storage.carrier)
     else:
-        data = round_for(precision, computed, op.name, "activation", "forward", context)
+        what = {"op": op.name, "role": "activation", "phase": "forward", "module": context.module}
+        data = _round_and_tell(precision, computed, context, arrays, **what)
     out = Tensor(data, precision)
     if context.grad_enabled and any(t is not None and t.requires_grad for t in tensors):
         out.requires_grad = True
@@ -109,16 +112,16 @@ def _precision(op: Op, inputs: tuple[Any, ...], context: Context) -> Precision:
     return promote(of_inputs) if of_inputs else context.default
 
 
-def _prepared(op: Op, x: Any, precision: Precision) -> Any:
+def _prepared(op: str, x: Any, precision: Precision) -> Any:
     """An input on the grid of the operation's storage format: cast where it does not fit, rounded where a scalar."""
     if isinstance(x, Tensor):
         return x if precision.storage.holds(x.dtype) else cast(x, precision)
     if x is None:
         return None
-    given = np.asarray(x)
+    given = as_array(op, x)
     if given.dtype.kind not in "biuf":
-        got = f"{type(x).__name__} {x!r}"
-        raise ArgumentTypeError(expected(op.name, "tensors, numbers or arrays of numbers", got, "convert it first"))
+        got = f"{type(x).__name__} {reprlib.repr(x)}"
+        raise ArgumentTypeError(expected(op, "tensors, numbers or arrays of numbers", got, "convert it first"))
     # what is not a tensor is rounded to nearest, whatever the tensor's own mode
     rounded = store(given, Precision(precision.storage, saturate=precision.saturate))
     values = given.astype(np.float64)
@@ -126,7 +129,7 @@ def _prepared(op: Op, x: Any, precision: Precision) -> Any:
     if lost.any():
         value = values[lost].flat[0]
         warnings.warn(
-            f"{op.name}: the scalar {value:g} becomes {rounded[lost].flat[0]:g} in {precision.storage.name}; "
+            f"{op}: the scalar {value:g} becomes {rounded[lost].flat[0]:g} in {precision.storage.name}; "
             "scale it, or use a tensor of a wider format.",
             ScalarRoundingWarning,
             stacklevel=5,
@@ -140,7 +143,7 @@ def _evaluate(
 ) -> Any:  # fmt: skip
     """Run a formula in the arithmetic that its kind asks for."""
     if rule.takes_accumulator:
-        acc = precision.accumulator(context.generator).for_inputs(*formats)
+        acc = precision.accumulator(context.rounding_generator).for_inputs(*formats)
         with np.errstate(all="ignore"):
             return rule.formula(*arrays, acc=acc, **metadata)
     if rule.kind is Kind.EXACT:
@@ -151,28 +154,15 @@ def _evaluate(
     return run(work, rule.formula, *arrays, **metadata)
 
 
-def round_for(
-    precision: Precision,
-    computed: Array | Wide,
-    op: str,
-    role: str,
-    phase: str,
-    context: Context,
-    module: str | None = None,
+def _round_and_tell(
+    precision: Precision, computed: Array | Wide, context: Context, operands: tuple[Array | None, ...], **what: str
 ) -> Array:
     """Round to the storage format of `precision`, and tell the observers."""
-    key = draw_key(context.generator) if precision.rounding == "stochastic" else 0
-    data = round_to(
-        computed,
-        precision.storage,
-        precision.rounding,
-        saturate=precision.saturate,
-        flush_subnormals=precision.flush_subnormals,
-        key=key,
-    )
+    data = round_into(precision, computed)
     if context.observers:
         before = computed.value() if isinstance(computed, Wide) else computed
-        event = Rounded(before, data, precision.storage, op, role, phase, context.module if module is None else module)
+        known = tuple(x for x in operands if x is not None)
+        event = Rounded(before, data, precision.storage, operands=known, **what)
         for observer in context.observers:
             observer.rounded(event)
     return data
@@ -211,7 +201,7 @@ def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
                 expected("backward", "a tensor of one element or a gradient", got, "sum or mean it first")
             )
         gradient = np.ones(root.shape)
-    start = store(gradient._data if isinstance(gradient, Tensor) else gradient, of_root)
+    start = store(gradient._data if isinstance(gradient, Tensor) else gradient, of_root, "backward")
     if start.shape != root.shape:
         got = f"gradient.shape={start.shape}"
         raise ShapeError(expected("backward", f"a gradient of shape {root.shape}", got, "give one value per element"))
@@ -275,11 +265,12 @@ def _contribution(node: Node, argument: int, x: Tensor, g: Array, fmt: Format, c
         (precision.accumulate, precision.acc_rounding) if axes else (target.storage, target.rounding)
     )
     computed = _evaluate(rule, operands, formats, metadata, precision, first_fmt, first_mode, context)
+    computed = computed if isinstance(computed, Wide) else np.asarray(computed)
     axes = _broadcast_axes(computed.shape, x.shape)
     if axes:
-        acc = precision.accumulator(context.generator)
+        acc = precision.accumulator(context.rounding_generator)
         if isinstance(computed, Wide) or rule.kind is Kind.POINTWISE:
-            key = draw_key(context.generator) if first_mode == "stochastic" else 0
+            key = draw_key(context.rounding_generator) if first_mode == "stochastic" else 0
             computed = round_to(computed, first_fmt, first_mode, saturate=precision.saturate, key=key)
             acc = acc.for_inputs(first_fmt)
         else:
@@ -288,7 +279,8 @@ def _contribution(node: Node, argument: int, x: Tensor, g: Array, fmt: Format, c
     elif rule.kind is Kind.EXACT and target.storage.holds(fmt):
         return np.asarray(computed, target.storage.carrier)  # already on the grid
     role = "weight_gradient" if x.role == "weight" else "gradient"
-    return round_for(target, computed, node.op.name, role, "backward", context, node.module)
+    what = {"op": node.op.name, "role": role, "phase": "backward", "module": node.module}
+    return _round_and_tell(target, computed, context, operands, **what)
 
 
 def _broadcast_axes(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...]:
@@ -300,16 +292,7 @@ def _broadcast_axes(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, .
 def _sum_of(a: Array, b: Array, precision: Precision) -> Array:
     """Two contributions to one gradient, added and rounded."""
     fmt = precision.storage
-    key = draw_key(current().generator) if precision.rounding == "stochastic" else 0
-    total = run(work_for("elementary", fmt, [fmt], precision.rounding), np.add, a, b)
-    return round_to(
-        total,
-        fmt,
-        precision.rounding,
-        saturate=precision.saturate,
-        flush_subnormals=precision.flush_subnormals,
-        key=key,
-    )
+    return round_into(precision, run(work_for("elementary", fmt, [fmt], precision.rounding), np.add, a, b))
 
 
 def _add_to_leaf(x: Tensor, contribution: Array) -> None:

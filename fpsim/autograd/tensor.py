@@ -6,6 +6,7 @@ Layer 3. Holds and shows; operations register themselves here as methods and und
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from fpsim.autograd.context import current
 from fpsim.errors import ArgumentError, ArgumentTypeError, GradientError, ShapeError, expected
 from fpsim.formats import Format, float16
 from fpsim.precision import Precision
-from fpsim.rounding.codes import as_floats, draw_key
+from fpsim.rounding.anatomy import largest, overflow_rule
+from fpsim.rounding.codes import as_array, as_floats, draw_key
 from fpsim.rounding.kernel import Array, round_to
+from fpsim.rounding.wide import Wide
 
 if TYPE_CHECKING:
     from fpsim.autograd.engine import Node
@@ -166,15 +169,13 @@ class Tensor:
         return f"tensor({', '.join(parts)}){self._overflow_note()}"
 
     def _overflow_note(self) -> str:
-        """Why there are infinities, in a sentence: for a repr that teaches."""
-        count = int(np.isinf(self._data).sum())
-        if not count:
+        """Why there are infinities, or NaN where the format has none, in a sentence: for a repr that teaches."""
+        fmt, instead = self.dtype, "infinite" if self.dtype.has_inf else "nan"
+        count = int((np.isinf if fmt.has_inf else np.isnan)(self._data).sum())
+        if not count or self.precision.saturate:
             return ""
-        limit = self.dtype.max + self.dtype.unit_roundoff * 2.0**self.dtype.emax
-        return (
-            f"\n# {count} of {self.size} infinite: {self.dtype.name} ends at {self.dtype.max:g}, "
-            f"and from {limit:g} on rounds to inf"
-        )
+        limit = f"{fmt.name} ends at {largest(fmt)}{'' if fmt.has_inf else ', has no inf'}"
+        return f"\n# {count} of {self.size} {instead}: {limit}, and {overflow_rule(fmt, self.precision.rounding)}"
 
     # The graph ------------------------------------------------------------------------------------------------------
 
@@ -287,6 +288,9 @@ class Tensor:
         function = _FOR_NUMPY.get(func)
         if function is None:
             raise _unsupported(f"np.{func.__name__}", "a tensor", "use x.numpy() to leave the emulation")
+        unknown = kwargs.keys() - signature(function).parameters.keys() if kwargs else ()
+        if unknown:
+            raise _unsupported(f"np.{func.__name__}", f"{', '.join(sorted(unknown))}=", "call it without")
         return function(*args, **kwargs)
 
 
@@ -305,19 +309,23 @@ def register_numpy(*functions: Any) -> Callable[[Callable[..., Any]], Callable[.
     return register
 
 
-def store(values: Any, precision: Precision) -> Array:
-    """`values` rounded to nearest (or as the precision says) into its storage format; always a new array."""
-    floats = as_floats("tensor", np.asarray(values))
-    key = draw_key(current().generator) if precision.rounding == "stochastic" else 0
-    data = round_to(
-        floats,
+def round_into(precision: Precision, values: Array | Wide) -> Array:
+    """Round once to the storage format of `precision`, as it says; stochastic rounding draws from the context."""
+    return round_to(
+        values,
         precision.storage,
         precision.rounding,
         saturate=precision.saturate,
         flush_subnormals=precision.flush_subnormals,
-        key=key,
+        key=draw_key(current().rounding_generator) if precision.rounding == "stochastic" else 0,
     )
-    return data.copy() if np.may_share_memory(data, np.asarray(values)) else data
+
+
+def store(values: Any, precision: Precision, op: str = "tensor") -> Array:
+    """`values` rounded to nearest (or as the precision says) into its storage format; always a new array."""
+    values = as_array(op, values)
+    data = round_into(precision, as_floats(op, values))
+    return data.copy() if np.may_share_memory(data, values) else data
 
 
 def chosen_precision(op: str, dtype: Any, accumulate: Any, precision: Any) -> Precision:
@@ -373,7 +381,7 @@ def tensor(
     if isinstance(data, Tensor):
         data = data._data
     elif isinstance(data, list | tuple):
-        data = np.asarray(data) if not any(isinstance(x, Tensor) for x in data) else np.array([float(x) for x in data])
+        data = [x._data if isinstance(x, Tensor) else x for x in data]
     return Tensor(store(data, chosen), chosen, requires_grad)
 
 

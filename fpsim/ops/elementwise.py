@@ -202,7 +202,7 @@ def relu(x):
 
 @relu.vjp(0)
 def _(g, out, x):
-    return keep(x > 0, g)
+    return keep(~(x <= 0), g)
 
 
 _erfc = np.frompyfunc(math.erfc, 1, 1)

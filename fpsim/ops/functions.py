@@ -7,6 +7,8 @@ the same name. No arithmetic: only arguments.
 from __future__ import annotations
 
 import builtins
+import functools
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,9 +18,10 @@ from fpsim.autograd.context import current
 from fpsim.autograd.engine import _prepared
 from fpsim.autograd.integers import IntegerArray
 from fpsim.autograd.tensor import Tensor, chosen_precision, note_device, register_numpy, store
-from fpsim.errors import ArgumentError, ArgumentTypeError, ShapeError, expected
+from fpsim.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError, expected
 from fpsim.ops import elementwise, linalg, norm, reduce, shape
 from fpsim.precision import promote
+from fpsim.rounding.codes import as_array, checked_mode
 
 Numbers = Any  # a tensor, a number, or an array of numbers
 
@@ -31,7 +34,26 @@ def _as_operand(op: str, x: Any) -> Any:
     if isinstance(x, Tensor):
         return x
     precision = current().default
-    return Tensor(store(x, precision), precision)
+    return Tensor(store(x, precision, op), precision)
+
+
+def _takes_tensor(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a number or an array stand for the tensor that the function takes first."""
+
+    @functools.wraps(function)
+    def inner(x: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(x if isinstance(x, Tensor) else _as_operand(function.__name__, x), *args, **kwargs)
+
+    return inner
+
+
+def _not_none(op: str, *xs: Any) -> None:
+    if builtins.any(x is None for x in xs):
+        raise ArgumentTypeError(expected(op, "tensors, numbers or arrays of numbers", "None", "pass a number"))
+
+
+def _shape(op: str, x: Any) -> tuple[int, ...]:
+    return x.shape if isinstance(x, Tensor) else as_array(op, x).shape
 
 
 def _axes(op: str, x: Any, dim: Any, axis: Any) -> tuple[int, ...]:
@@ -50,6 +72,15 @@ def _axes(op: str, x: Any, dim: Any, axis: Any) -> tuple[int, ...]:
     return axes
 
 
+def _place(op: str, axis: Any, count: int) -> int:
+    """One axis of `count`, non-negative."""
+    if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
+        raise ArgumentTypeError(expected(op, "an integer axis", f"dim={axis!r}", "count from 0 or from -1"))
+    if not -count <= axis < count:
+        raise ShapeError(expected(op, f"one of {count} axes", f"dim={axis!r}", "count from 0 or from -1"))
+    return int(axis) % count
+
+
 def _one_axis(op: str, x: Any, dim: Any, axis: Any) -> int:
     axes = _axes(op, x, dim, axis)
     if len(axes) != 1 or (dim is None and axis is None):
@@ -57,17 +88,19 @@ def _one_axis(op: str, x: Any, dim: Any, axis: Any) -> int:
     return axes[0]
 
 
-def _sizes(op: str, sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+def _sizes(op: str, sizes: tuple[Any, ...], least: int = -1) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike; -1 is a size where it means something."""
     if len(sizes) == 1 and isinstance(sizes[0], list | tuple):
         sizes = tuple(sizes[0])
     if builtins.any(isinstance(n, bool) or not isinstance(n, int | np.integer) for n in sizes):
         raise ArgumentTypeError(expected(op, "integer sizes", f"{sizes!r}", "convert them with int()"))
+    if builtins.any(n < least for n in sizes):
+        raise ShapeError(expected(op, f"sizes of at least {least}", f"{sizes!r}", "check the sizes"))
     return tuple(int(n) for n in sizes)
 
 
 def _broadcastable(op: str, *xs: Any) -> None:
-    shapes = [np.shape(x) if not isinstance(x, Tensor) else x.shape for x in xs if x is not None]
+    shapes = [_shape(op, x) for x in xs if x is not None]
     try:
         np.broadcast_shapes(*shapes)
     except ValueError:
@@ -80,6 +113,7 @@ def _broadcastable(op: str, *xs: Any) -> None:
 
 def _binary(op: Any, numpy_function: Any, doc: str) -> Callable[..., Tensor]:
     def function(x: Numbers, y: Numbers) -> Tensor:
+        _not_none(op.name, x, y)
         if not isinstance(x, Tensor) and not isinstance(y, Tensor):
             x = _as_operand(op.name, x)
         _broadcastable(op.name, x, y)
@@ -114,6 +148,7 @@ def pow(x: Numbers, exponent: Numbers) -> Tensor:
     """
     if isinstance(x, Tensor) and isinstance(exponent, int | np.integer) and not isinstance(exponent, bool):
         return elementwise.power_integer(x, n=int(exponent))
+    _not_none("pow", x, exponent)
     _broadcastable("pow", x, exponent)
     return elementwise.power(x if isinstance(exponent, Tensor) else _as_operand("pow", x), exponent)
 
@@ -169,6 +204,7 @@ def where(condition: Any, x: Numbers, y: Numbers) -> Tensor:
         raise ArgumentTypeError(
             expected("where", "a bool condition", f"condition.dtype={condition.dtype}", "compare: x > 0")
         )
+    _not_none("where", x, y)
     _broadcastable("where", condition, x, y)
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
         x = _as_operand("where", x)
@@ -176,6 +212,7 @@ def where(condition: Any, x: Numbers, y: Numbers) -> Tensor:
 
 
 @register_numpy(np.clip)
+@_takes_tensor
 def clip(
     x: Tensor, min: Numbers = None, max: Numbers = None, *, a_min: Numbers = None, a_max: Numbers = None
 ) -> Tensor:
@@ -183,6 +220,7 @@ def clip(
     low, high = min if a_min is None else a_min, max if a_max is None else a_max
     if low is None and high is None:
         raise ArgumentError(expected("clip", "a bound", "min=None and max=None", "give min or max"))
+    _broadcastable("clip", x, low, high)
     return elementwise.clip(x, low, high)
 
 
@@ -193,6 +231,7 @@ clamp = clip
 
 
 @register_numpy(np.sum)
+@_takes_tensor
 def sum(
     x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False, dtype: Any = None
 ) -> Tensor:
@@ -208,6 +247,7 @@ def sum(
 
 
 @register_numpy(np.mean)
+@_takes_tensor
 def mean(
     x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False, dtype: Any = None
 ) -> Tensor:
@@ -216,6 +256,7 @@ def mean(
     return reduce.mean(x, axis=_axes("mean", x, dim, axis), keepdims=keepdim or keepdims)
 
 
+@_takes_tensor
 def var(
     x: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
     correction: float | None = None, axis: Any = None, keepdims: bool = False,
@@ -224,6 +265,9 @@ def var(
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     correction = float(unbiased) if correction is None else correction
+    if not isinstance(correction, int | float | np.number):
+        got = f"correction={correction!r}"
+        raise ArgumentTypeError(expected("var", "a number", got, "1 divides by n - 1, 0 by n"))
     return reduce.var(x, axis=_axes("var", x, dim, axis), keepdims=keepdim or keepdims, correction=correction)
 
 
@@ -252,6 +296,7 @@ def _extreme(op: Any, elementwise_op: Any, numpy_function: Any) -> Callable[...,
     ) -> Tensor:
         if isinstance(dim, Tensor):
             return elementwise_op(x, dim)
+        x = _as_operand(op.name, x)
         axes = _axes(op.name, x, dim, axis)
         if reduce.count_of(x, axes) == 0:
             raise ShapeError(expected(op.name, "at least one element", f"shape={x.shape}", "check the batch"))
@@ -268,6 +313,7 @@ min = amin = _extreme(reduce.min, elementwise.minimum, (np.min, np.amin))
 
 
 @register_numpy(np.argmax)
+@_takes_tensor
 def argmax(x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
     """Index of the first largest element, an integer array (over all elements: an integer)."""
     if x.size == 0:
@@ -281,19 +327,27 @@ def argmax(x: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = Non
 def softmax(x: Tensor, dim: Any = None, *, axis: Any = None, dtype: Any = None) -> Tensor:
     """``exp(x - max) / sum exp(x - max)`` along one axis, each step rounded to the accumulator's format."""
     x = _as_operand("softmax", x) if dtype is None else _as_operand("softmax", x).to(dtype)
-    return norm.softmax(x, axis=_one_axis("softmax", x, dim, axis))
+    return norm.softmax(x, axis=_filled_axis("softmax", x, dim, axis))
 
 
 def log_softmax(x: Tensor, dim: Any = None, *, axis: Any = None, dtype: Any = None) -> Tensor:
     """``x - max - log(sum exp(x - max))`` along one axis, each step rounded to the accumulator's format."""
     x = _as_operand("log_softmax", x) if dtype is None else _as_operand("log_softmax", x).to(dtype)
-    return norm.log_softmax(x, axis=_one_axis("log_softmax", x, dim, axis))
+    return norm.log_softmax(x, axis=_filled_axis("log_softmax", x, dim, axis))
+
+
+def _filled_axis(op: str, x: Tensor, dim: Any, axis: Any) -> int:
+    at = _one_axis(op, x, dim, axis)
+    if x.shape[at] == 0:
+        raise ShapeError(expected(op, "at least one class", f"shape={x.shape}", "check the axis"))
+    return at
 
 
 # Shapes --------------------------------------------------------------------------------------------------------------
 
 
 @register_numpy(np.reshape)
+@_takes_tensor
 def reshape(x: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The elements in C order in another shape; one size may be -1."""
     wanted = _sizes("reshape", sizes if shape is None else (shape,))
@@ -318,9 +372,13 @@ def view_as(x: Tensor, other: Any) -> Tensor:
     return reshape(x, other.shape)
 
 
+@_takes_tensor
 def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The axes from `start_dim` to `end_dim` as one."""
-    first, last = (_axes("flatten", x, d, None)[0] if x.ndim else 0 for d in (start_dim, end_dim))
+    first, last = (_place("flatten", d, builtins.max(x.ndim, 1)) for d in (start_dim, end_dim))
+    if first > last:
+        got = f"start_dim={start_dim}, end_dim={end_dim}"
+        raise ShapeError(expected("flatten", "a start before the end", got, "exchange them"))
     return reshape(x, (*x.shape[:first], -1 if x.size else 0, *x.shape[last + 1 :]))
 
 
@@ -328,33 +386,43 @@ register_numpy(np.ravel)(lambda x: reshape(x, -1))
 
 
 @register_numpy(np.squeeze)
+@_takes_tensor
 def squeeze(x: Tensor, dim: Any = None, *, axis: Any = None) -> Tensor:
     """Without axes of size 1 (all of them, or those named)."""
     named = _axes("squeeze", x, dim, axis)
     return _reshape(x, tuple(n for i, n in enumerate(x.shape) if not (n == 1 and i in named)))
 
 
+@_takes_tensor
 def unsqueeze(x: Tensor, dim: int) -> Tensor:
     """With a new axis of size 1 at `dim`."""
-    return _reshape(x, np.expand_dims(np.empty(x.shape, np.bool_), dim).shape)
+    at = _place("unsqueeze", dim, x.ndim + 1)
+    return _reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
 
 
-register_numpy(np.expand_dims)(lambda x, axis: _reshape(x, np.expand_dims(np.empty(x.shape, np.bool_), axis).shape))
+@register_numpy(np.expand_dims)
+def _numpy_expand_dims(x: Tensor, axis: Any) -> Tensor:
+    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    places = {_place("expand_dims", i, x.ndim + len(axes)) for i in axes}
+    sizes = iter(x.shape)
+    return _reshape(x, tuple(1 if i in places else next(sizes) for i in range(x.ndim + len(places))))
 
 
+@_takes_tensor
 def permute(x: Tensor, *dims: Any) -> Tensor:
     """The axes in the order named."""
-    axes = _sizes("permute", dims)
-    if sorted(i % x.ndim if x.ndim else i for i in axes) != list(range(x.ndim)):
+    axes = _sizes("permute", dims, least=-x.ndim)
+    if sorted(i + x.ndim if i < 0 else i for i in axes) != list(range(x.ndim)):
         raise ShapeError(expected("permute", f"each of {x.ndim} axes once", f"dims={axes}", "name them all"))
     return shape.transpose(x, axes=tuple(i % x.ndim for i in axes))
 
 
+@_takes_tensor
 def transpose(x: Tensor, *dims: Any) -> Tensor:
     """Two axes exchanged (``transpose(0, 1)``), or, as in NumPy, all reversed or in the order of a tuple."""
     if len(dims) == 2:
         order = list(range(x.ndim))
-        a, b = (_axes("transpose", x, d, None)[0] for d in dims)
+        a, b = (_place("transpose", d, x.ndim) for d in dims)
         order[a], order[b] = order[b], order[a]
         return permute(x, order)
     return permute(x, tuple(reversed(range(x.ndim))) if not dims or dims[0] is None else dims[0])
@@ -365,9 +433,10 @@ register_numpy(np.swapaxes)(lambda x, axis1, axis2: transpose(x, axis1, axis2))
 
 
 @register_numpy(np.broadcast_to)
+@_takes_tensor
 def broadcast_to(x: Tensor, shape_: Any = None, *, shape: Any = None) -> Tensor:
     """Repeated along new axes and axes of size 1."""
-    wanted = tuple(shape_ if shape is None else shape)
+    wanted = _sizes("broadcast_to", (shape_ if shape is None else shape,), least=0)
     try:
         np.broadcast_to(np.empty(x.shape, np.bool_), wanted)
     except ValueError:
@@ -380,19 +449,22 @@ def _broadcast_to(x: Tensor, wanted: tuple[int, ...]) -> Tensor:
     return shape.broadcast_to(x, shape=wanted)
 
 
+@_takes_tensor
 def expand(x: Tensor, *sizes: Any) -> Tensor:
     """`broadcast_to`, where -1 keeps a size (PyTorch's name)."""
     wanted = _sizes("expand", sizes)
     lead = len(wanted) - x.ndim
+    if -1 in wanted[: builtins.max(lead, 0)]:
+        got = f"sizes={wanted} for {x.shape}"
+        raise ShapeError(expected("expand", "-1 only where x has an axis", got, "give new axes a size"))
     return broadcast_to(x, tuple(x.shape[i - lead] if n == -1 else n for i, n in enumerate(wanted)))
 
 
 def _joinable(op: str, tensors: Sequence[Any]) -> list[Tensor]:
-    xs = list(tensors)
-    if not xs or not builtins.any(isinstance(x, Tensor) for x in xs):
-        raise ArgumentError(
-            expected(op, "a sequence with at least one tensor", f"{len(xs)} others", "pass a list of tensors")
-        )
+    xs = list(tensors) if isinstance(tensors, list | tuple | Tensor) or hasattr(tensors, "__iter__") else []
+    if not builtins.any(isinstance(x, Tensor) for x in xs):
+        got = f"{reprlib.repr(tensors)}"
+        raise ArgumentError(expected(op, "a sequence with at least one tensor", got, "pass a list of tensors"))
     return xs
 
 
@@ -400,14 +472,15 @@ def _joinable(op: str, tensors: Sequence[Any]) -> list[Tensor]:
 def concatenate(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
     """Joined along an axis that exists."""
     xs = _joinable("concatenate", tensors)
-    at = dim if axis is None else axis
-    shapes = [np.shape(x) if not isinstance(x, Tensor) else x.shape for x in xs]
-    ranks = {len(s) for s in shapes}
-    others = {s[:at] + s[at % len(s) + 1 :] for s in shapes} if len(ranks) == 1 and 0 not in ranks else {(), (0,)}
+    shapes = [_shape("concatenate", x) for x in xs]
+    got = ", ".join(map(str, shapes))
+    if not shapes[0]:
+        raise ShapeError(expected("concatenate", "at least one axis", got, "use stack"))
+    at = _place("concatenate", dim if axis is None else axis, len(shapes[0]))
+    others = {(len(s), s[:at] + s[at + 1 :]) for s in shapes}
     if len(others) > 1:
-        got = ", ".join(map(str, shapes))
-        raise ShapeError(expected("concatenate", "equal sizes but along the axis", got, "check the shapes"))
-    return shape.concatenate(*xs, axis=at % len(shapes[0]))
+        raise ShapeError(expected("concatenate", f"equal sizes but along axis {at}", got, "check the shapes"))
+    return shape.concatenate(*xs, axis=at)
 
 
 cat = concatenate
@@ -417,59 +490,75 @@ cat = concatenate
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
     """Joined along a new axis."""
     xs = _joinable("stack", tensors)
-    shapes = {np.shape(x) if not isinstance(x, Tensor) else x.shape for x in xs}
-    if len(shapes) > 1:
+    shapes = [_shape("stack", x) for x in xs]
+    if len(set(shapes)) > 1:
         raise ShapeError(expected("stack", "equal shapes", ", ".join(map(str, shapes)), "reshape them first"))
-    at = dim if axis is None else axis
-    return shape.stack(*xs, axis=at % (len(next(iter(shapes))) + 1))
+    return shape.stack(*xs, axis=_place("stack", dim if axis is None else axis, len(shapes[0]) + 1))
 
 
+@_takes_tensor
 def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
     """Surrounded by a constant; `pad` as in PyTorch: (left, right, top, bottom, ...), the last axis first."""
     if mode != "constant":
         raise ArgumentError(expected("pad", "mode='constant'", f"mode={mode!r}", "pad with a constant"))
-    if len(pad) % 2 or len(pad) > 2 * x.ndim or builtins.any(n < 0 for n in pad):
-        got = f"pad={tuple(pad)!r} for {x.ndim} axes"
-        raise ShapeError(expected("pad", "a non-negative pair for each of the last axes", got, "give left, right, ..."))
+    pad = _sizes("pad", (pad,), least=0)
+    if len(pad) % 2 or len(pad) > 2 * x.ndim:
+        got = f"pad={pad!r} for {x.ndim} axes"
+        raise ShapeError(expected("pad", "a pair for each of the last axes", got, "give left, right, top, bottom"))
+    if np.ndim(value):
+        raise ArgumentTypeError(expected("pad", "one number", f"value={value!r}", "pad with a constant"))
     pairs = [(int(pad[i]), int(pad[i + 1])) for i in range(0, len(pad), 2)]
     widths = ((0, 0),) * (x.ndim - len(pairs)) + tuple(reversed(pairs))
-    return shape.pad(x, widths=widths, value=float(_prepared(shape.pad, value, x.precision)))
+    return shape.pad(x, widths=widths, value=float(_prepared("pad", value, x.precision)))
 
 
 @register_numpy(np.pad)
 def _numpy_pad(x: Tensor, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Tensor:
-    pairs = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    try:
+        pairs = np.broadcast_to(as_array("pad", pad_width), (x.ndim, 2)).tolist()
+    except ValueError:
+        got = f"pad_width={pad_width!r} for {x.ndim} axes"
+        raise ShapeError(
+            expected("pad", "a number, or a pair for each axis", got, "give ((top, bottom), ...)")
+        ) from None
     return pad(x, [n for pair in reversed(pairs) for n in pair], mode, constant_values)
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """``x[index]`` with NumPy's indices; the gradient of an element used twice is a sum."""
 
+    return shape.getitem(x, index=_checked_index(x, index))
+
+
+def _checked_index(x: Tensor, given: Any) -> Any:
+    """The index with tensors of whole numbers as integers; an error where `x` does not have it."""
+
     def plain(i: Any) -> Any:
-        return np.asarray(i._data, np.int64) if isinstance(i, Tensor) else i
+        whole = isinstance(i, Tensor) and bool((i._data == np.floor(i._data)).all())
+        return np.asarray(i._data, np.int64) if whole else i
 
-    index = tuple(plain(i) for i in index) if isinstance(index, tuple) else plain(index)
+    index = tuple(plain(i) for i in given) if isinstance(given, tuple) else plain(given)
     try:
-        np.empty(x.shape, np.bool_)[index]
-    except IndexError as error:
-        raise _NumPyIndexError(expected("index", f"an index into shape {x.shape}", f"{error}", "check it")) from None
-    return shape.getitem(x, index=index)
-
-
-class _NumPyIndexError(ShapeError, IndexError):
-    """Out of bounds: an `IndexError` too, so that iteration and `except IndexError` work."""
+        if builtins.any(isinstance(i, Tensor) for i in (index if isinstance(index, tuple) else (index,))):
+            raise TypeError("tensors index with whole numbers only")
+        np.broadcast_to(np.bool_(True), x.shape)[index]
+    except (IndexError, TypeError, ValueError) as error:
+        got = reprlib.repr(given).replace("\n", " ")
+        raise IndexingError(expected("index", f"an index into shape {x.shape}", got, str(error).strip())) from None
+    return index
 
 
 # Products ------------------------------------------------------------------------------------------------------------
 
 
-@register_numpy(np.matmul, np.dot)
+@register_numpy(np.matmul)
 def matmul(x: Numbers, y: Numbers) -> Tensor:
     """``out[..., i, j] = sum_k x[..., i, k] * y[..., k, j]`` by the accumulator, rounded once; broadcasts like NumPy's."""
+    _not_none("matmul", x, y)
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
         x = _as_operand("matmul", x)
     precision = promote([t.precision for t in (x, y) if isinstance(t, Tensor)])
-    x, y = (t if isinstance(t, Tensor) else Tensor(_prepared(linalg.matmul, t, precision), precision) for t in (x, y))
+    x, y = (t if isinstance(t, Tensor) else Tensor(_prepared("matmul", t, precision), precision) for t in (x, y))
     got = f"x.shape={x.shape}, y.shape={y.shape}"
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(expected("matmul", "at least one axis", got, "use * to scale"))
@@ -483,6 +572,15 @@ def matmul(x: Numbers, y: Numbers) -> Tensor:
     if one_row:
         out = squeeze(out, -2)
     return squeeze(out, -1) if one_column else out
+
+
+@register_numpy(np.dot)
+def dot(x: Numbers, y: Numbers) -> Tensor:
+    """`matmul` of vectors and matrices; beyond two axes `np.dot` means something else."""
+    if builtins.max(np.ndim(x), np.ndim(y)) > 2:
+        got = f"{np.ndim(x)} and {np.ndim(y)}"
+        raise ShapeError(expected("dot", "at most two axes", got, "use matmul, or einsum for np.dot's outer axes"))
+    return matmul(x, y)
 
 
 @register_numpy(np.einsum)
@@ -513,13 +611,17 @@ def einsum(equation: str, *operands: Any) -> Tensor:
 
 def _labels(equation: str, xs: Sequence[Tensor]) -> tuple[list[str], str]:
     """The labels of each operand and of the result; an ellipsis becomes labels of its own."""
+    if not isinstance(equation, str):
+        got = f"equation of type {type(equation).__name__}"
+        raise ArgumentTypeError(expected("einsum", "an equation first", got, "write it as text: 'ij,jk->ik'"))
     inputs, arrow, output = equation.replace(" ", "").partition("->")
     of_operands = inputs.split(",")
-    got = f"{equation!r} for shapes {', '.join(str(x.shape) for x in xs)}"
+    got = f"{equation!r} for {', '.join(str(x.shape) for x in xs) or 'no operands'}"
     problem = ShapeError(
         expected("einsum", "one label per axis, equal labels of equal size", got, "check the equation")
     )
-    if len(of_operands) != len(xs):
+    letters = (inputs + output).replace("...", "").replace(",", "")
+    if len(of_operands) != len(xs) or (letters and not (letters.isascii() and letters.isalpha())):
         raise problem
     spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in equation]
     extra = builtins.max(
@@ -577,31 +679,42 @@ def _made(op: str, values: Any, options: dict[str, Any]) -> Tensor:
 
 def zeros(*sizes: Any, **options: Any) -> Tensor:
     """Zeros; takes ``dtype accumulate precision requires_grad device`` like all that make tensors."""
-    return _made("zeros", np.zeros(_sizes("zeros", sizes)), options)
+    return _made("zeros", np.zeros(_sizes("zeros", sizes, least=0)), options)
 
 
 def ones(*sizes: Any, **options: Any) -> Tensor:
     """Ones."""
-    return _made("ones", np.ones(_sizes("ones", sizes)), options)
+    return _made("ones", np.ones(_sizes("ones", sizes, least=0)), options)
 
 
 def full(size: Any, fill_value: float, **options: Any) -> Tensor:
     """One value everywhere, rounded to the format."""
-    return _made("full", np.full(_sizes("full", (size,)), fill_value, np.float64), options)
+    _not_none("full", fill_value)
+    value = as_array("full", fill_value)
+    if value.ndim or value.dtype.kind not in "biuf":
+        raise ArgumentTypeError(expected("full", "one number", f"fill_value={fill_value!r}", "use tensor for arrays"))
+    return _made("full", np.full(_sizes("full", (size,), least=0), value), options)
 
 
 def randn(*sizes: Any, rng: np.random.Generator | None = None, **options: Any) -> Tensor:
     """Standard normal numbers, drawn in float64 and rounded: the same numbers in every format."""
-    generator = current().generator if rng is None else rng
-    return _made("randn", generator.normal(size=_sizes("randn", sizes)), options)
+    return _made("randn", _generator("randn", rng).normal(size=_sizes("randn", sizes, least=0)), options)
 
 
 def uniform(
     *sizes: Any, low: float = 0.0, high: float = 1.0, rng: np.random.Generator | None = None, **options: Any
 ) -> Tensor:
     """Numbers uniform in [low, high), drawn in float64 and rounded."""
-    generator = current().generator if rng is None else rng
-    return _made("uniform", generator.uniform(low, high, _sizes("uniform", sizes)), options)
+    if not (isinstance(low, int | float | np.number) and isinstance(high, int | float | np.number) and low <= high):
+        raise ArgumentError(
+            expected("uniform", "numbers low <= high", f"low={low!r}, high={high!r}", "check the bounds")
+        )
+    return _made("uniform", _generator("uniform", rng).uniform(low, high, _sizes("uniform", sizes, least=0)), options)
+
+
+def _generator(op: str, rng: Any) -> np.random.Generator:
+    checked_mode(op, "stochastic", rng, needs_rng=False)
+    return current().generator if rng is None else rng
 
 
 rand = uniform
@@ -609,14 +722,23 @@ rand = uniform
 
 def arange(*bounds: float, **options: Any) -> Tensor:
     """``np.arange``, rounded to the format."""
-    return _made("arange", np.arange(*bounds), options)
+    try:
+        values = np.arange(*bounds)
+    except (TypeError, ValueError, ZeroDivisionError):
+        got = ", ".join(map(repr, bounds)) or "nothing"
+        raise ArgumentError(
+            expected("arange", "start, stop and a step that is not 0", got, "check the numbers")
+        ) from None
+    return _made("arange", values, options)
 
 
+@_takes_tensor
 def zeros_like(x: Tensor, **options: Any) -> Tensor:
     """Zeros of the same shape and precision."""
     return _made("zeros_like", np.zeros(x.shape), {"precision": x.precision, **options})
 
 
+@_takes_tensor
 def ones_like(x: Tensor, **options: Any) -> Tensor:
     """Ones of the same shape and precision."""
     return _made("ones_like", np.ones(x.shape), {"precision": x.precision, **options})
@@ -636,16 +758,13 @@ def _compare(function: np.ufunc) -> Callable[[Tensor, Any], Any]:
         if y is None or isinstance(y, str):
             return NotImplemented
         if not isinstance(x, Tensor):  # from NumPy, the other way round
-            x, y = _prepared_for(y, x), y
-        other = y._data if isinstance(y, Tensor) else _prepared_for(x, y)
+            x, y = _prepared(function.__name__, x, y.precision), y
+        _broadcastable(function.__name__, x, y)
+        other = y._data if isinstance(y, Tensor) else _prepared(function.__name__, y, x.precision)
         return np.asarray(function(x._data if isinstance(x, Tensor) else x, other)).view(IntegerArray)
 
     register_numpy(function)(compare)
     return compare
-
-
-def _prepared_for(x: Tensor, scalar: Any) -> Any:
-    return _prepared(elementwise.subtract, scalar, x.precision)
 
 
 def _reflected(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -657,8 +776,15 @@ def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _setitem(x: Tensor, index: Any, value: Any) -> None:
-    changed = x._data.copy()
-    changed[index] = value._data if isinstance(value, Tensor) else _prepared_for(x, value)
+    _not_none("assignment", value)
+    changed, at = x._data.copy(), _checked_index(x, index)
+    target, given = np.shape(changed[at]), _shape("assignment", value)
+    try:
+        np.broadcast_to(np.empty(given, np.bool_), target)
+    except ValueError:
+        invariant = f"values that broadcast to {target}"
+        raise ShapeError(expected("assignment", invariant, f"shape={given}", "check the index")) from None
+    changed[at] = value._data if isinstance(value, Tensor) else _prepared("assignment", value, x.precision)
     x.change_in_place(Tensor(changed, x.precision))
 
 
@@ -676,7 +802,7 @@ METHODS: dict[str, Any] = {
             matmul, pow, maximum, minimum, abs,
         )
     },  # fmt: skip
-    "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "clamp": clip, "amax": max, "amin": min, "dot": matmul, "mm": matmul,
+    "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "clamp": clip, "amax": max, "amin": min, "dot": dot, "mm": matmul,
     "t": lambda x: permute(x, tuple(reversed(range(x.ndim)))),
     "T": property(lambda x: permute(x, tuple(reversed(range(x.ndim)))), doc="The axes reversed."),
     "__add__": add, "__radd__": _reflected(add), "__iadd__": _in_place(add),

@@ -10,7 +10,7 @@ import numpy as np
 from fpsim.autograd.op import Kind, op
 from fpsim.ops.reduce import mean_steps
 
-__all__ = ["log_softmax", "log_softmax_gradient", "log_softmax_steps", "normalize", "normalize_with", "softmax"]
+__all__ = ["batch_norm", "layer_norm", "log_softmax", "log_softmax_gradient", "log_softmax_steps", "normalize_with", "softmax"]
 
 
 @op(Kind.FUSED)
@@ -59,36 +59,42 @@ def _standardized(x, axis, eps, acc):
     return acc.step(np.divide, d, r), r
 
 
-@op(Kind.FUSED, saves=True)
-def normalize(x, w, b, *, axis, eps, acc):
-    """``(x - m) / sqrt(var + eps) * w + b`` over the axes; w and b are shaped to broadcast against x, or None."""
-    y, r = _standardized(x, axis, eps, acc)
-    return _scaled(y, w, b, acc), (y, r)
-
-
 def _scaled(y, w, b, acc):
     y = y if w is None else acc.step(np.multiply, y, w)
     return y if b is None else acc.step(np.add, y, b)
 
 
-@normalize.vjp(0)
-def _(g, out, x, w, b, *, axis, eps, acc, saved):
-    y, r = saved
-    g = g if w is None else acc.step(np.multiply, g, w)
-    g_mean = mean_steps(g, axis, acc)
-    gy_mean = mean_steps(acc.step(np.multiply, g, y), axis, acc)
-    centred = acc.step(np.subtract, acc.step(np.subtract, g, g_mean), acc.step(np.multiply, y, gy_mean))
-    return acc.step(np.divide, centred, r)
+def _normalization(name):
+    """Declare ``(x - m) / sqrt(var + eps) * w + b``; w and b are shaped to broadcast against x, or None."""
+
+    @op(Kind.FUSED, saves=True, name=name)
+    def normalize(x, w, b, *, axis, eps, acc):
+        """``(x - m) / sqrt(var + eps) * w + b`` over the axes."""
+        y, r = _standardized(x, axis, eps, acc)
+        return _scaled(y, w, b, acc), (y, r)
+
+    @normalize.vjp(0)
+    def _(g, out, x, w, b, *, axis, eps, acc, saved):
+        y, r = saved
+        g = g if w is None else acc.step(np.multiply, g, w)
+        g_mean = mean_steps(g, axis, acc)
+        gy_mean = mean_steps(acc.step(np.multiply, g, y), axis, acc)
+        centred = acc.step(np.subtract, acc.step(np.subtract, g, g_mean), acc.step(np.multiply, y, gy_mean))
+        return acc.step(np.divide, centred, r)
+
+    @normalize.vjp(1)
+    def _(g, out, x, w, b, *, axis, eps, acc, saved):
+        return acc.step(np.multiply, g, saved[0])  # the engine sums over the axes along which w was repeated
+
+    @normalize.vjp(2, Kind.EXACT)
+    def _(g, out, x, w, b, **metadata):
+        return g
+
+    return normalize
 
 
-@normalize.vjp(1)
-def _(g, out, x, w, b, *, axis, eps, acc, saved):
-    return acc.step(np.multiply, g, saved[0])  # the engine sums over the axes along which w was repeated
-
-
-@normalize.vjp(2, Kind.EXACT)
-def _(g, out, x, w, b, **metadata):
-    return g
+layer_norm = _normalization("layer_norm")
+batch_norm = _normalization("batch_norm")
 
 
 @op(Kind.FUSED)

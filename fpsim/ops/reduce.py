@@ -69,12 +69,13 @@ def _(g, out, x, *, axis, keepdims, correction, acc):
     return acc.step(np.divide, acc.step(np.multiply, scaled, 2.0), float(count_of(x, axis) - correction))
 
 
-def _share_of_extreme(g, out, x, axis, keepdims):
+def _share_of_extreme(g, out, x, axis):
     """The gradient in equal shares to all extreme elements; NaN counts as extreme."""
-    kept = np.expand_dims(out, axis) if not keepdims else out
-    hit = (x == kept) | (np.isnan(x) & np.isnan(kept))
-    shares = g.reshape(kept.shape) / np.sum(hit, axis=axis, keepdims=True).astype(np.float64)
-    return np.where(hit, shares, 0.0)
+    kept = [1 if i in axis else n for i, n in enumerate(x.shape)]
+    extreme = out.reshape(kept)
+    hit = (x == extreme) | (np.isnan(x) & np.isnan(extreme))
+    count = np.sum(hit, axis=axis, keepdims=True).astype(np.float64)
+    return np.where(hit, g.reshape(kept) / count, 0.0)
 
 
 @op(Kind.EXACT)
@@ -85,7 +86,7 @@ def max(x, *, axis, keepdims):
 
 @max.vjp(0, Kind.POINTWISE)
 def _(g, out, x, *, axis, keepdims):
-    return _share_of_extreme(g, out, x, axis, keepdims)
+    return _share_of_extreme(g, out, x, axis)
 
 
 @op(Kind.EXACT)
@@ -96,4 +97,4 @@ def min(x, *, axis, keepdims):
 
 @min.vjp(0, Kind.POINTWISE)
 def _(g, out, x, *, axis, keepdims):
-    return _share_of_extreme(g, out, x, axis, keepdims)
+    return _share_of_extreme(g, out, x, axis)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fpsim.errors import ArgumentError, ArgumentTypeError, FormatError, expected
-from fpsim.formats import MODES, Format
+from fpsim.errors import ArgumentError, ArgumentTypeError, FormatError, ShapeError, expected
+from fpsim.formats import MODES, NAMED, Format
 from fpsim.rounding.kernel import Array, round_to
 from fpsim.rounding.wide import Wide
 
@@ -71,21 +71,38 @@ def round(
     array([1.0000e+00, 2.0480e+03, 6.5504e+04])
     """
     fmt, mode = Format(fmt), checked_mode("round", mode, rng)
-    x = np.asarray(x)
+    x = as_array("round", x)
     values = as_floats("round", x)
     key = draw_key(rng) if mode == "stochastic" and rng is not None else 0
     out = round_to(values, fmt, mode, saturate=saturate, flush_subnormals=flush_subnormals, key=key)
     own = x.dtype if x.dtype.kind == "f" and x.dtype.itemsize <= 8 else np.dtype(np.float64)
     dtype = own if Format(own).holds(fmt) else np.dtype(np.float64)
-    return np.array(out, dtype)[()]  # always the caller's own
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        return np.array(out, dtype)[()]  # always the caller's own
 
 
-def as_floats(op: str, x: Array) -> Array | Wide:
+_NAMES = {fmt.name for fmt in NAMED}
+
+
+def as_array(op: str, x: Any) -> Array:
+    """`x` as an array in the machine's byte order."""
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise ShapeError(
+            expected(op, "a rectangular array", "rows of different lengths", "pad or split them")
+        ) from None
+    return np.asarray(x, x.dtype.newbyteorder("="))
+
+
+def as_floats(op: str, x: Any) -> Array | Wide:
     """`x` as float32 or float64 values; wide where those would leave something out (long doubles, large integers)."""
+    x = as_array(op, x)
     if x.dtype in (np.float32, np.float64):
-        return np.asarray(x, x.dtype.newbyteorder("="))
-    if x.dtype == np.float16 or x.dtype.name.startswith(("bfloat16", "float8", "float6", "float4")):  # ml_dtypes
-        return x.astype(np.float32)
+        return x
+    if x.dtype == np.float16 or (x.dtype.kind == "V" and x.dtype.name in _NAMES):  # ml_dtypes'
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            return x.astype(np.float32)
     if x.dtype.kind in "biu":
         values = x.astype(np.float64)
         if x.dtype.itemsize < 8 or not (np.abs(values) >= 2.0**53).any():
@@ -139,10 +156,11 @@ def encode(x: Any, fmt: Any) -> Any:
     ('0x3c00', '0xc0')
     """
     fmt = Format(fmt)
-    given = as_floats("encode", np.asarray(x))
+    given = as_floats("encode", x)
     if fmt.specials == "scale":
         return _encode_scale(_float64(given), fmt)
-    values = round_to(given, fmt).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        values = round_to(given, fmt).astype(np.float64)
     m = fmt.significand_bits
     finite = np.isfinite(values)
     magnitude = np.where(finite, np.abs(values), 0.0)
@@ -201,7 +219,7 @@ def decode(codes: Any, fmt: Any) -> Any:
         raise ArgumentTypeError(expected("decode", "integer codes", f"dtype={codes.dtype}", "encode values first"))
     if codes.size and (int(codes.min()) < 0 or int(codes.max()) >= 2**fmt.bits):
         got = f"codes from {int(codes.min())} to {int(codes.max())}"
-        raise ArgumentError(expected("decode", f"codes below 2**{fmt.bits}", got, f"they are not codes of {fmt.name}"))
+        raise ArgumentError(expected("decode", f"codes from 0 to 2**{fmt.bits} - 1", got, f"{fmt.name} has no others"))
     m = np.uint64(fmt.significand_bits)
     code = codes.astype(np.uint64)
     if fmt.specials == "scale":
@@ -237,7 +255,7 @@ def ulp(x: Any, fmt: Any) -> Any:
     (0.0009765625, True)
     """
     fmt = Format(fmt)
-    values = _float64(as_floats("ulp", np.asarray(x)))
+    values = _float64(as_floats("ulp", x))
     exponent = np.frexp(np.where(np.isfinite(values), values, 1.0))[1] - 1
     exponent = np.where(values == 0, fmt.emin, np.clip(exponent, fmt.emin, fmt.emax))
     return np.where(np.isfinite(values), np.ldexp(1.0, exponent - fmt.significand_bits), np.nan)[()]
@@ -254,8 +272,12 @@ def nextafter(x: Any, y: Any, fmt: Any) -> Any:
     1.0078125
     """
     fmt = Format(fmt)
-    start, goal = (_float64(as_floats("nextafter", np.asarray(n))) for n in (x, y))
-    start, goal = np.broadcast_arrays(start, goal)
+    start, goal = (_float64(as_floats("nextafter", n)) for n in (x, y))
+    try:
+        start, goal = np.broadcast_arrays(start, goal)
+    except ValueError:
+        got = f"{start.shape}, {goal.shape}"
+        raise ShapeError(expected("nextafter", "shapes that broadcast", got, "make the sizes equal or 1")) from None
     tiny = Wide(np.where(start == 0, 0.5, np.abs(Wide.of(start).hi)), 0, 0)
     tiny.exponent = np.where(start == 0, -2000, Wide.of(start).exponent - 60)  # any distance below half an ulp will do
     above = round_to(start + tiny, fmt, "up").astype(np.float64)
@@ -278,7 +300,7 @@ def spacing(x: Any, fmt: Any) -> Any:
     -0.0009765625
     """
     fmt = Format(fmt)
-    values = round_to(as_floats("spacing", np.asarray(x)), fmt).astype(np.float64)
+    values = round_to(as_floats("spacing", x), fmt).astype(np.float64)
     with np.errstate(invalid="ignore"):
         return (nextafter(values, np.copysign(np.inf, values), fmt) - values)[()]
 

@@ -70,6 +70,8 @@ def round_to(
             _settle(rounded, fmt, saturate, flush_subnormals)
             out[...] = rounded
             return out
+        if kernel is _unchanged:  # what is left to settle is settled in the wider dtype of the two
+            x = x.astype(fmt.carrier, copy=False)
         flat_x, flat_out = _flat(x, out)
         for start in range(0, flat_x.size, BLOCK):
             block, target = flat_x[start : start + BLOCK], flat_out[start : start + BLOCK]
@@ -157,39 +159,38 @@ def _by_magic(x: Array, fmt: Format, out: Array) -> None:
 
 
 def _by_scaling(x: Wide, fmt: Format, mode: str, key: int = 0, index: Array | None = None) -> Array:
-    """Every mode, by definition: scale so that an ulp of the format weighs 1, decide between floor and floor + 1.
+    """Every mode, by definition: scale so that an ulp of the format weighs 1, decide whether to keep the fraction.
 
-    The fraction above the floor is held as the unevaluated sum ``above + rest``: exact for every format. The exponent
-    is capped at emax, so a value beyond the largest number is rounded on the grid of the last binade.
+    Works on magnitudes, with the fraction above the integer part as the unevaluated sum ``above + rest``: exact for
+    every format. The exponent is capped at emax: beyond the largest number the grid is that of the last binade.
     """
-    finite = np.isfinite(x.hi)
+    finite, negative = np.isfinite(x.hi), np.signbit(x.hi)
+    lo = np.where(negative, -x.lo, x.lo)
     # where hi is a power of two and lo pulls towards zero, the number lies in the binade below
-    exponent = x.exponent - ((np.abs(x.hi) == 0.5) & (x.lo * x.hi < 0))
+    exponent = x.exponent - ((np.abs(x.hi) == 0.5) & (lo < 0))
     last_place = np.clip(exponent - 1, fmt.emin, fmt.emax) - fmt.significand_bits
     shift = np.maximum(x.exponent - last_place, FARTHEST)
-    scaled = np.where(finite, np.ldexp(x.hi, shift), 0.0)
-    floor = np.floor(scaled)
-    above, rest = scaled - floor, np.ldexp(x.lo, shift)
+    scaled = np.where(finite, np.ldexp(np.abs(x.hi), shift), 0.0)
+    whole = np.floor(scaled)
+    above, rest = scaled - whole, np.ldexp(lo, shift)
     borrow = (above == 0) & (rest < 0)
-    floor, above = floor - borrow, above + borrow
-    negative, inexact = np.signbit(x.hi), (above != 0) | (rest != 0)
-    if mode == "down":
-        up = np.zeros_like(negative)
-    elif mode == "up":
-        up = inexact
-    elif mode == "toward_zero":
-        up = inexact & negative
+    whole, above = whole - borrow, above + borrow
+    inexact = (above != 0) | (rest != 0)
+    if mode == "toward_zero":
+        away = np.zeros_like(negative)
+    elif mode in ("up", "down"):
+        away = inexact & (negative == (mode == "down"))
     elif mode == "stochastic":
         index = np.arange(scaled.size).reshape(scaled.shape) if index is None else index
-        up = hashed_uniform(key, index) < above + rest
+        away = hashed_uniform(key, index) < above + rest
     else:
         half = (above - 0.5) + rest  # its sign is exact
-        tie_up = (np.fmod(floor, 2) != 0) if mode == "nearest_even" else ~negative
-        up = (half > 0) | ((half == 0) & tie_up)
-    rounded = np.copysign(np.ldexp(floor + up, last_place), x.hi)
-    if mode in ("down", "up", "toward_zero"):
-        kept = negative if mode == "up" else ~negative if mode == "down" else True
-        rounded = np.where((np.abs(rounded) > fmt.max) & kept, np.copysign(fmt.max, rounded), rounded)
+        away = (half > 0) | ((half == 0) & ((np.fmod(whole, 2) != 0) | (mode == "nearest_away")))
+    rounded = np.ldexp(whole + away, last_place)
+    if mode in ("down", "up", "toward_zero"):  # towards zero the largest number stays
+        stays = (mode == "toward_zero") | (negative == (mode == "up"))
+        rounded = np.where(stays, np.minimum(rounded, fmt.max), rounded)
+    rounded = np.copysign(rounded, x.hi)
     if mode == "down" and x.cancelled is not None:
         rounded = np.where(x.cancelled, -0.0, rounded)
     return np.where(finite, rounded, x.hi)

@@ -51,7 +51,8 @@ class Wide(NDArrayOperatorsMixin):
         if x.dtype.kind == "f" and x.dtype.itemsize > 8:  # np.longdouble: more bits and a larger exponent range
             significand, exponent = np.frexp(x)
             hi = significand.astype(np.float64)
-            return cls(hi, np.where(np.isfinite(hi), significand - hi, 0.0).astype(np.float64), exponent)
+            with np.errstate(invalid="ignore"):
+                return cls(hi, np.where(np.isfinite(hi), significand - hi, 0.0).astype(np.float64), exponent)
         return cls(x.astype(np.float64), 0.0, 0)
 
     @property
@@ -63,6 +64,10 @@ class Wide(NDArrayOperatorsMixin):
     def dtype(self) -> np.dtype[Any]:
         """What a formula sees: float64."""
         return np.dtype(np.float64)
+
+    def reshape(self, *shape: Any) -> Wide:
+        """In another shape."""
+        return Wide(*(part.reshape(*shape) for part in (self.hi, self.lo, self.exponent)))
 
     def value(self) -> Array:
         """The nearest float64 (to one rounding of the last place)."""
@@ -120,6 +125,7 @@ def _add(x: Wide, y: Wide) -> Wide:
     s, t = _two_sum(np.ldexp(x.hi, to_x), np.ldexp(y.hi, to_y))
     t = np.where(np.isfinite(s), t, 0.0) + (np.ldexp(x.lo, to_x) + np.ldexp(y.lo, to_y))
     hi, lo = _fast_two_sum(s, t)
+    hi = np.where(t == 0, s, hi)  # keeps -0
     cancelled = (hi == 0) & (np.signbit(x.hi) != np.signbit(y.hi))
     return Wide(hi, lo, exponent, cancelled)
 

@@ -135,7 +135,7 @@ def test_infinities_nans_zeros_and_overflow_inside_a_sum(name, order, fma, mode)
     rng = np.random.default_rng(0)
     for saturate in (False, True):
         how = {"order": order, "fma": fma, "mode": mode, "saturate": saturate}
-        x, y = rng.choice(ORDINARY * 2 + SPECIALS, (2, 40, 4))
+        x, y = rng.choice(ORDINARY * 2 + SPECIALS, (2, 16, 4))
         expected = [rational.dot(a, b, rational.grid(name), **how) for a, b in zip(x, y, strict=True)]
         product = accumulator(name, order, fma, mode, saturate).matmul(x[:, None, :], y[:, :, None])
         assert_same(product[:, 0, 0], expected)
@@ -180,6 +180,18 @@ def test_a_fused_sum_just_below_half_the_least_number_is_rounded_by_the_law(mode
     x, y = [-(2.0**-24), 2.0**-25 * (1 + 2.0**-52)], [1, 1 - 2.0**-53]
     expected = rational.dot(x, y, rational.grid("float16"), fma=True, mode=mode)
     assert_same(accumulator("float16", "sequential", True, mode, False).dot(x, y), expected)
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("order", [None, *ORDERS])
+@pytest.mark.parametrize("width", [1, 70])
+def test_overflow_is_no_warning(name, order, width):
+    # warnings are errors in this suite
+    acc = fp.Accumulator(name, order=order)
+    x = np.full((2, width), fp.Format(name).max)
+    overflowed = np.nan if order == "kahan" else np.inf
+    assert_same(acc.sum(x, axis=0), np.full(width, np.inf))
+    assert_same(acc.matmul(x.T, x), np.full((width, width), overflowed))
 
 
 def test_kahan_after_an_overflow_is_nan():

@@ -80,7 +80,8 @@ def grid(name: str) -> Grid:
 
 def real(x: float) -> Real:
     """A float of any width as the oracle's number."""
-    return Fraction(*x.as_integer_ratio()) if math.isfinite(x) and x else float(x)
+    special = x != x or x in (0, math.inf, -math.inf)
+    return float(x) if special else Fraction(*x.as_integer_ratio())
 
 
 def floor_log2(x: Fraction) -> int:
@@ -150,7 +151,8 @@ def round_exact(value: Real, fmt: Grid, mode: str = "nearest_even", saturate=Fal
 def stochastic(value: Fraction, fmt: Grid) -> tuple[float, float, Fraction]:
     """The neighbour toward zero, the one away from it, and the probability of the second."""
     lower, upper, position = neighbours(value, fmt)
-    return tuple(delivered(m, value < 0, fmt, "stochastic", False, False) for m in (lower, upper)) + (position,)
+    toward, away = (delivered(m, value < 0, fmt, "stochastic", False, False) for m in (lower, upper))
+    return toward, away, position
 
 
 # Arithmetic before rounding: exact, with IEEE 754's rules for zeros, infinities and NaN --------------------

@@ -1,0 +1,208 @@
+"""`Recipe`: a network's precision by name, spelt out in columns: weights, compute, accumulate, update, scaling.
+
+Layer 6. To add a recipe, add a line to `_NAMED`; every ``storage/accumulate`` is a recipe without being listed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fpsim.amp.layers import assign_policy
+from fpsim.amp.policy import MIXED_POLICIES, NAMED_POLICIES, Policy, policy
+from fpsim.amp.scaler import GradScaler
+from fpsim.errors import ArgumentError, FormatError, PrecisionError, expected
+from fpsim.formats import NAMED, Format
+from fpsim.precision import Precision
+
+__all__ = ["RECIPES", "Recipe", "recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train a network: its policy, how updates round, and what differs in fully connected layers.
+
+    >>> import fpsim as fp
+    >>> for column, text in fp.amp.recipe("mixed_float16").columns().items():
+    ...     print(f"{column:11}{text}")
+    weights    float32
+    compute    float16
+    accumulate float32
+    update     float32
+    scaling    dynamic, from 32768
+    >>> fp.amp.recipe("float16_stochastic").update
+    'float16, rounded stochastically'
+    """
+
+    name: str
+    policy: Policy
+    #: of fully connected layers, where they have another
+    linear: Policy | None = None
+    update_rounding: str | None = None
+    #: of every sum; None: the accumulators' own
+    order: str | None = None
+
+    # The columns -----------------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> str:
+        """Format in which the weights of the forward pass are kept."""
+        return self._column(lambda p: p.param.name)
+
+    @property
+    def compute(self) -> str:
+        """Format in which the layers compute and activations are stored."""
+        return self._column(lambda p: f"{p.compute.name} by op" if p.autocast else p.compute.name)
+
+    @property
+    def accumulate(self) -> str:
+        """Format in which sums are accumulated, and their order where one was chosen."""
+        return self._column(lambda p: p.accumulate.name) + (f", {self.order}" if self.order else "")
+
+    @property
+    def update(self) -> str:
+        """Format of the weights that the optimizer updates."""
+        text = self._column(lambda p: p.param.name if p.masters is None else f"{p.masters.name} masters")
+        how = {None: "", "stochastic": ", rounded stochastically"}
+        return text + how.get(self.update_rounding, f", rounded {self.update_rounding}")
+
+    @property
+    def scaling(self) -> str:
+        """How the loss is scaled."""
+        scaler = self.scaler()
+        if not scaler.is_enabled():
+            return "none"
+        kind = "dynamic, from" if isinstance(self.policy.scaling, str) else "constant"
+        return f"{kind} {scaler.get_scale():g}"
+
+    def columns(self) -> dict[str, str]:
+        """The recipe spelt out: ``weights compute accumulate update scaling``."""
+        return {name: getattr(self, name) for name in ("weights", "compute", "accumulate", "update", "scaling")}
+
+    def _column(self, of: Any) -> str:
+        """The policy's text, or both where fully connected layers have another."""
+        text = of(self.policy)
+        if self.linear is None or of(self.linear) == text:
+            return str(text)
+        return f"conv {text}, fc {of(self.linear)}"
+
+    # Carrying it out -------------------------------------------------------------------------------------------------
+
+    def apply(self, net: Any, optimizer: Any = None) -> Any:
+        """Bring a network, and the optimizer of its parameters, into the recipe's formats; gives the network.
+
+        Raises
+        ------
+        ArgumentError
+            Without an optimizer where the recipe says how updates are rounded.
+        """
+        if optimizer is None and self.update_rounding is not None:
+            got = f"none for {self.name!r}"
+            raise ArgumentError(
+                expected("apply", "the optimizer, whose updates the recipe rounds", got, "pass optimizer=")
+            )
+        return assign_policy(
+            net,
+            self.policy,
+            optimizer,
+            linear=self.linear,
+            update_rounding=self.update_rounding,
+            order=self.order,
+            name=self.name,
+        )
+
+    def scaler(self) -> GradScaler:
+        """A new loss scaler as the recipe asks for; a disabled one where the loss is not scaled."""
+        return self.policy.scaler()
+
+
+def _pure(precision: Any) -> Policy:
+    """Everything in one storage format, with its accumulator (a format alone accumulates in itself)."""
+    return policy(Precision.parse(precision))
+
+
+_NAMED: dict[str, Recipe] = {
+    "conv16_fc32": Recipe("conv16_fc32", _pure("float16/float32"), linear=_pure("float32")),
+    "conv32_fc16": Recipe("conv32_fc16", _pure("float32"), linear=_pure("float16/float32")),
+    **{name: Recipe(name, NAMED_POLICIES[name]) for name in MIXED_POLICIES},
+}
+
+#: Endings of a pure recipe's name: the optimizer keeps a float32 copy of the weights, or rounds updates stochastically.
+_ENDINGS: dict[str, dict[str, str]] = {
+    "_masters": {"masters": "float32"},
+    "_stochastic": {"update_rounding": "stochastic"},
+}
+
+#: What an error suggests where no name is near.
+_EXAMPLES = ("float32", "float16/float32", "mixed_float16")
+
+#: The names that are listed; any other ``storage/accumulate`` works as well, with or without an ending.
+RECIPES: tuple[str, ...] = (
+    *(fmt.name for fmt in NAMED if fmt.specials != "scale"),
+    "float16/float32", "bfloat16/float32", "float8_e4m3fn/float32", "float8_e5m2/float32",
+    *(name + ending for name in ("float16", "bfloat16") for ending in _ENDINGS),
+    *_NAMED,
+)  # fmt: skip
+
+
+def recipe(like: Any, *, order: str | None = None) -> Recipe:
+    """A recipe by name, or made from a policy.
+
+    Parameters
+    ----------
+    like : str, Recipe, Policy or format
+        A format is pure: ``"float16"`` stores, accumulates and updates in float16. ``"float16/float32"`` accumulates
+        in float32. Either may end in ``_masters`` (the optimizer updates float32 copies) or ``_stochastic`` (updates
+        are rounded stochastically). ``conv16_fc32`` and ``conv32_fc16`` keep convolutions and fully connected layers
+        apart. The policies: ``mixed_float16 mixed_bfloat16 O0 O1 O2 O3`` and jmp's ``"p=f32,c=f16,o=f32"``.
+    order : str, optional
+        Of every sum: ``sequential``, ``blocked:64`` ...
+
+    Raises
+    ------
+    ArgumentError
+        An unknown name; the nearest ones are listed.
+
+    Examples
+    --------
+    >>> import fpsim as fp
+    >>> fp.amp.recipe("float16").accumulate, fp.amp.recipe("float16/float32").accumulate
+    ('float16', 'float32')
+    >>> fp.amp.recipe("conv16_fc32").weights
+    'conv float16, fc float32'
+    """
+    if isinstance(like, Recipe):
+        made = like
+    elif isinstance(like, Policy):
+        made = Recipe(str(like), like)
+    elif isinstance(like, str):
+        made = _by_name(like.strip())
+    else:
+        made = Recipe(str(Precision.parse(like)), _pure(like))
+    if order is None:
+        return made
+    replace(made.policy.precision, order=order)  # checks it
+    return replace(made, order=order)
+
+
+def _by_name(name: str) -> Recipe:
+    if name in _NAMED:
+        return _NAMED[name]
+    if "=" in name:
+        return Recipe(name, policy(name))
+    for ending, changes in _ENDINGS.items():
+        if name.endswith(ending):
+            pure = _by_name_of_formats(name, name.removesuffix(ending))
+            masters = Format(changes["masters"]) if "masters" in changes else None
+            return Recipe(name, replace(pure, masters=masters), update_rounding=changes.get("update_rounding"))
+    return Recipe(name, _by_name_of_formats(name, name))
+
+
+def _by_name_of_formats(name: str, formats: str) -> Policy:
+    try:
+        return _pure(formats)
+    except (FormatError, PrecisionError):
+        near = difflib.get_close_matches(name, RECIPES, n=4, cutoff=0.5) or _EXAMPLES
+        remedy = f"did you mean {', '.join(near)}?"
+        raise ArgumentError(expected("recipe", "a recipe's name", repr(name), remedy)) from None

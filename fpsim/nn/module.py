@@ -1,0 +1,361 @@
+"""`Parameter` and `Module`: what a network is made of, under PyTorch's names.
+
+Layer 5. A module runs its operations in the precision it was assigned; it computes nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fpsim.autograd.context import current, using
+from fpsim.autograd.tensor import Tensor, is_device, note_device, store
+from fpsim.errors import ArgumentError, ArgumentTypeError, ShapeError, expected
+from fpsim.precision import Precision
+from fpsim.rounding.kernel import Array
+
+__all__ = ["Module", "Parameter"]
+
+
+class Parameter(Tensor):
+    """A tensor that an optimizer changes.
+
+    Parameters
+    ----------
+    data : array_like or Tensor
+        Rounded once into the precision (a tensor keeps its own).
+    precision : optional
+        The context's default unless given.
+    """
+
+    __slots__ = ("master", "name")
+
+    role = "weight"
+
+    def __init__(self, data: Any, requires_grad: bool = True, *, precision: Any = None) -> None:
+        if precision is None:
+            precision = data.precision if isinstance(data, Tensor) else current().default
+        precision = Precision.parse(precision)
+        super().__init__(store(data._data if isinstance(data, Tensor) else data, precision), precision, requires_grad)
+        #: a wider copy that the optimizer updates in this parameter's place, or None
+        self.master: Tensor | None = None
+        self.name: str | None = None
+
+    def cast_(self, precision: Precision) -> None:
+        """Take another precision, in place: rounded once from the values that are there."""
+        self.replace_values(store(self._data, precision))
+        self.precision = precision
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Module:
+    """Base of all networks and layers: assign modules and parameters in ``__init__``, compute in ``forward``.
+
+    Attributes
+    ----------
+    precision : Precision or None
+        What the module's operations run in, whatever its inputs' accumulators; inputs are cast to it at the border.
+        None: as its inputs say.
+    output_precision : Precision or None
+        To which the result is cast at the end.
+    training : bool
+    """
+
+    training: bool
+    precision: Precision | None
+    output_precision: Precision | None
+
+    def __init__(self) -> None:
+        for name, value in (
+            ("_parameters", {}),
+            ("_modules", {}),
+            ("_buffers", {}),
+            ("training", True),
+            ("precision", None),
+            ("output_precision", None),
+            ("autocast", None),
+            ("_name", ""),
+        ):
+            object.__setattr__(self, name, value)
+
+    # Parts -----------------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_parameters" not in self.__dict__:
+            got = f"{name} before it"
+            raise ArgumentError(
+                expected(type(self).__name__, "super().__init__() first", got, "call super().__init__() in __init__")
+            )
+        homes = (self._parameters, self._modules, self._buffers)
+        home = self._parameters if isinstance(value, Parameter) else self._modules if isinstance(value, Module) else None
+        if home is None and name in self._buffers:
+            home = self._buffers
+        if home is None and value is None and name in self._parameters:
+            home = self._parameters
+        for other in homes:
+            if other is not home:
+                other.pop(name, None)
+        if home is None:
+            object.__setattr__(self, name, value)
+            return
+        self.__dict__.pop(name, None)
+        home[name] = value
+        if isinstance(value, Module):
+            object.__setattr__(value, "_name", name)
+
+    def __getattr__(self, name: str) -> Any:
+        for home in ("_parameters", "_modules", "_buffers"):
+            parts = self.__dict__.get(home, {})
+            if name in parts:
+                return parts[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for home in (self._parameters, self._modules, self._buffers):
+            if name in home:
+                del home[name]
+                return
+        object.__delattr__(self, name)
+
+    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+        """Add a parameter, or say with None that there is none of that name."""
+        self._parameters[name] = parameter
+
+    def register_buffer(self, name: str, tensor: Any) -> None:
+        """Add values that belong to the state but are not trained."""
+        self._buffers[name] = tensor
+
+    def add_module(self, name: str, module: Module) -> None:
+        """Add a part under a name."""
+        setattr(self, name, module)
+
+    # Running ---------------------------------------------------------------------------------------------------------
+
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the result; every network defines its own."""
+        got = "none"
+        raise ArgumentError(expected(type(self).__name__, "a forward method", got, "define forward(self, x)"))
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        context = current()
+        path = f"{context.module}.{self._name}".strip(".")
+        changes: dict[str, Any] = {"module": path}
+        if self.autocast is not None:
+            changes["autocast"] = self.autocast
+        elif context.autocast is None and self.precision is not None:
+            changes["precision"] = self.precision
+            inputs = tuple(self._at_border(x) for x in inputs)
+        with using(**changes):
+            out = self.forward(*inputs, **options)
+        if self.output_precision is not None and isinstance(out, Tensor) and context.autocast is None:
+            out = out.to(self.output_precision)
+        return out
+
+    def _at_border(self, x: Any) -> Any:
+        wanted = self.precision
+        if not isinstance(x, Tensor) or wanted is None:
+            return x
+        same = x.dtype == wanted.storage and x.accumulate == wanted.accumulate
+        return x if same else x.to(wanted)
+
+    # Looking ---------------------------------------------------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Dotted names and modules, this one first, each once."""
+        seen: set[int] = set()
+        waiting = [(prefix, self)]
+        while waiting:
+            path, module = waiting.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield path, module
+            parts = [(f"{path}.{name}".strip("."), part) for name, part in module._modules.items() if part is not None]
+            waiting.extend(reversed(parts))
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all inside it."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Names and modules directly inside."""
+        return iter(self._modules.items())
+
+    def children(self) -> Iterator[Module]:
+        """Modules directly inside."""
+        return iter(self._modules.values())
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """Dotted names and parameters, each once, in order of definition."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+            for name, parameter in module._parameters.items():
+                if parameter is not None and id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    parameter.name = f"{path}.{name}".strip(".")
+                    yield parameter.name, parameter
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once, in order of definition."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self) -> Iterator[tuple[str, Any]]:
+        """Dotted names and buffers."""
+        for path, module in self.named_modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    yield f"{path}.{name}".strip("."), buffer
+
+    def buffers(self) -> Iterator[Any]:
+        """All buffers."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    # Changing --------------------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Module:
+        """Training mode, here and in all inside."""
+        for module in self.modules():
+            object.__setattr__(module, "training", mode)
+        return self
+
+    def eval(self) -> Module:
+        """Evaluation mode, here and in all inside."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Set whether the parameters are trained."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def apply(self, function: Callable[[Module], Any]) -> Module:
+        """Call a function on every module inside, then on this one."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def to(self, *args: Any, dtype: Any = None, precision: Any = None, device: Any = None) -> Module:
+        """Take another precision, in place: each parameter is rounded once; devices are ignored."""
+        target = precision if precision is not None else dtype
+        for like in args:
+            if is_device(like):
+                note_device()
+            elif isinstance(like, Tensor):
+                target = like.precision
+            elif like is not None and not isinstance(like, bool):
+                target = like
+        if device is not None:
+            note_device()
+        if target is None:
+            return self
+        wanted = Precision.parse(target)
+        for module in self.modules():
+            if module._parameters or module.precision is not None:
+                object.__setattr__(module, "precision", wanted)
+        for parameter in self.parameters():
+            parameter.cast_(wanted)
+        return self
+
+    def half(self) -> Module:
+        """``to("float16")``."""
+        return self.to("float16")
+
+    def float(self) -> Module:
+        """``to("float32")``."""
+        return self.to("float32")
+
+    def double(self) -> Module:
+        """``to("float64")``."""
+        return self.to("float64")
+
+    def bfloat16(self) -> Module:
+        """``to("bfloat16")``."""
+        return self.to("bfloat16")
+
+    def cuda(self, device: Any = None) -> Module:
+        """The module itself: devices are ignored."""
+        note_device()
+        return self
+
+    def cpu(self) -> Module:
+        """The module itself."""
+        return self
+
+    # State -----------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> OrderedDict[str, Any]:
+        """Names to parameters and buffers, detached."""
+        state: OrderedDict[str, Any] = OrderedDict()
+        for path, module in self.named_modules():
+            for home in (module._parameters, module._buffers):
+                for name, part in home.items():
+                    if part is not None:
+                        state[f"{path}.{name}".strip(".")] = part.detach() if isinstance(part, Tensor) else part
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
+        """Take values by name; tensors or arrays, rounded into each parameter's own format.
+
+        Raises
+        ------
+        ArgumentError
+            With `strict`, names that are missing or not known; nothing is changed then.
+        ShapeError
+            A value of another shape; nothing is changed.
+        """
+        if not isinstance(state_dict, Mapping):
+            got = type(state_dict).__name__
+            raise ArgumentTypeError(expected("load_state_dict", "a dict of arrays", got, "pass what state_dict() gave"))
+        own = self.state_dict()
+        missing, unknown = [n for n in own if n not in state_dict], [n for n in state_dict if n not in own]
+        if strict and (missing or unknown):
+            got = "; ".join(
+                f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names
+            )
+            raise ArgumentError(expected("load_state_dict", "the network's own names", got, "or pass strict=False"))
+        values = {name: _array(state_dict[name]) for name in own if name in state_dict}
+        for name, value in values.items():
+            if np.shape(value) != np.shape(own[name]):
+                got = f"{name} of shape {np.shape(value)}"
+                remedy = "load it into a network of the same sizes"
+                raise ShapeError(expected("load_state_dict", f"shape {np.shape(own[name])}", got, remedy))
+        for path, module in self.named_modules():
+            for name, parameter in module._parameters.items():
+                full = f"{path}.{name}".strip(".")
+                if parameter is not None and full in values:
+                    parameter.replace_values(store(values[full], parameter.precision))
+            for name, buffer in list(module._buffers.items()):
+                full = f"{path}.{name}".strip(".")
+                if full in values:
+                    tensor = isinstance(buffer, Tensor)
+                    module._buffers[name] = (
+                        Tensor(store(values[full], buffer.precision), buffer.precision) if tensor else values[full]
+                    )
+
+    # Showing ---------------------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between a layer's brackets."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        extra = self.extra_repr()
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
+
+
+def _array(value: Any) -> Array | Any:
+    return value._data if isinstance(value, Tensor) else np.asarray(value)

@@ -1,0 +1,8 @@
+"""PyTorch's path to the data loader: ``fpsim.utils.data``.
+
+Layer 5.
+"""
+
+from fpsim.utils import data
+
+__all__ = ["data"]
