@@ -6,11 +6,12 @@ Layer 0. Knows names and figures only: it never touches an array of values.
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,7 +31,7 @@ MODES = ("nearest_even", "nearest_away", "toward_zero", "up", "down", "stochasti
 SPECIALS = ("ieee", "fn", "fnuz", "finite", "scale")
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Format:
     """A binary floating-point format with a sign, `exponent_bits` and `significand_bits` stored bits.
 
@@ -66,6 +67,7 @@ class Format:
     significand_bits: int
     bias: int
     specials: str
+    _hash: ClassVar[int]
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Format:
             fields = _checked(exponent_bits, significand_bits, bias, specials)
         for name, value in zip(("exponent_bits", "significand_bits", "bias", "specials"), fields, strict=True):
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "_hash", hash(fields))
 
     # Names ----------------------------------------------------------------------------------------------------------
 
@@ -104,6 +107,12 @@ class Format:
     @property
     def _fields(self) -> tuple[int, int, int, str]:
         return (self.exponent_bits, self.significand_bits, self.bias, self.specials)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Format) and self._fields == other._fields)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __reduce__(self) -> tuple[Callable[..., Format], tuple[int, int, int, str]]:
         return (_from_fields, self._fields)
@@ -207,20 +216,30 @@ class Format:
         >>> fp.float32.holds(fp.bfloat16), fp.float16.holds(fp.bfloat16)
         (True, False)
         """
-        return (
-            self.p >= other.p
-            and self.max >= other.max
-            and self.emin - self.significand_bits <= other.emin - other.significand_bits
-            and self.has_inf >= other.has_inf
-            and self.has_nan >= other.has_nan
-            and self.has_negative_zero >= other.has_negative_zero
-            and (self.specials != "scale" or self == other)
-        )
+        return _holds(self, other)
 
     @property
     def carrier(self) -> np.dtype[Any]:
         """The NumPy dtype in which fpsim keeps this format's values: float32 where that holds them, else float64."""
-        return np.dtype(np.float32 if float32.holds(self) else np.float64)
+        return _carrier(self)
+
+
+@functools.cache
+def _holds(a: Format, b: Format) -> bool:
+    return (
+        a.p >= b.p
+        and a.max >= b.max
+        and a.emin - a.significand_bits <= b.emin - b.significand_bits
+        and a.has_inf >= b.has_inf
+        and a.has_nan >= b.has_nan
+        and a.has_negative_zero >= b.has_negative_zero
+        and (a.specials != "scale" or a == b)
+    )
+
+
+@functools.cache
+def _carrier(fmt: Format) -> np.dtype[Any]:
+    return np.dtype(np.float32 if float32.holds(fmt) else np.float64)
 
 
 def _usual_bias(exponent_bits: int, specials: str) -> int:

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 
@@ -123,6 +125,15 @@ def test_a_bug_is_not_hidden(monkeypatch):
     monkeypatch.setattr(cli, "COMMANDS", (command_that(ZeroDivisionError()),))
     with pytest.raises(ZeroDivisionError):
         main([COMMANDS[-1].name])
+
+
+def test_alone_it_runs_the_tour(capsys, monkeypatch):
+    tour = ModuleType("fpsim.experiments.tour")
+    tour.__spec__ = ModuleSpec(tour.__name__, None)
+    tour.main = lambda: print("1 + 0.0001, ten thousand times")
+    monkeypatch.setitem(sys.modules, tour.__name__, tour)
+    assert main([]) == 0
+    assert capsys.readouterr().out == "1 + 0.0001, ten thousand times\n"
 
 
 def test_python_m_fpsim_and_a_reader_that_leaves():

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fpsim.errors import ArgumentError, expected
 from fpsim.formats import Format, float32
 from fpsim.precision import Precision
 from fpsim.rounding.kernel import Array
@@ -184,12 +185,18 @@ class default_precision:  # (a context manager and a setter, like np.errstate an
         _CURRENT.set(replace(_CURRENT.get(), default=self._before))
 
 
+def _generator(op: str, n: Any) -> np.random.Generator:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise ArgumentError(expected(op, "a non-negative integer", f"n={n!r}", "seed with one, like 0"))
+    return np.random.default_rng(n)
+
+
 def manual_seed(n: int) -> np.random.Generator:
     """Seed the context's generator, from which layers, dropout and stochastic rounding draw.
 
     NumPy's global random state is never touched.
     """
-    rng = np.random.default_rng(n)
+    rng = _generator("manual_seed", n)
     _CURRENT.set(replace(_CURRENT.get(), rng=rng))
     return rng
 
@@ -197,5 +204,5 @@ def manual_seed(n: int) -> np.random.Generator:
 @contextmanager
 def seed(n: int) -> Iterator[np.random.Generator]:
     """A generator of its own for a `with` block; the one before is in force again afterwards, where it was."""
-    with using(rng=np.random.default_rng(n)) as context:
+    with using(rng=_generator("seed", n)) as context:
         yield context.generator

@@ -191,7 +191,7 @@ def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
     """Gradients of `root` for every leaf, by walking the recorded operations from the last to the first."""
     if not root.requires_grad:
         raise GradientError(
-            expected("backward", "a tensor that depends on one with requires_grad", "none", "set requires_grad=True")
+            expected("backward", "a tensor made from a leaf with requires_grad=True", "none", "set it on the weights")
         )
     of_root = root.precision.gradient
     if gradient is None:

@@ -38,7 +38,7 @@ class Tensor:
     accumulator's, ``x.precision`` all of it; ``x.grad`` the gradient after ``y.backward()``.
     """
 
-    __slots__ = ("__weakref__", "_data", "_node", "_version", "grad", "precision", "requires_grad")
+    __slots__ = ("__weakref__", "_data", "_node", "_version", "grad", "master", "precision", "requires_grad")
 
     #: what observers call a rounding of such a tensor
     role = "activation"
@@ -48,6 +48,8 @@ class Tensor:
         self.precision = precision
         self.requires_grad = requires_grad
         self.grad: Tensor | None = None
+        #: a wider copy that an optimizer updates in this leaf's place, or None
+        self.master: Tensor | None = None
         self._node: Node | None = None
         self._version = 0
 
@@ -123,7 +125,11 @@ class Tensor:
         `dtype` may be an ml_dtypes type for the format's own bits. A copy, so the tensor's grid stays intact.
         """
         if dtype is not None:
-            return self._data.astype(dtype)
+            try:
+                return self._data.astype(dtype)
+            except TypeError:
+                got = f"dtype={dtype!r}"
+                raise ArgumentTypeError(expected("numpy", "a NumPy or ml_dtypes type", got, "leave it out")) from None
         return self._data.astype(np.float16 if self.dtype == float16 else self._data.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

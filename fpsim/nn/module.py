@@ -31,7 +31,7 @@ class Parameter(Tensor):
         The context's default unless given.
     """
 
-    __slots__ = ("master", "name")
+    __slots__ = ("name",)
 
     role = "weight"
 
@@ -40,8 +40,6 @@ class Parameter(Tensor):
             precision = data.precision if isinstance(data, Tensor) else current().default
         precision = Precision.parse(precision)
         super().__init__(store(data._data if isinstance(data, Tensor) else data, precision), precision, requires_grad)
-        #: a wider copy that the optimizer updates in this parameter's place, or None
-        self.master: Tensor | None = None
         self.name: str | None = None
 
     def cast_(self, precision: Precision) -> None:

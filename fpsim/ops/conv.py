@@ -52,12 +52,12 @@ def _columns(x, kernel, stride, padding, dilation, groups, samples_last):
     x = _padded(x, padding)
     p, q = sizes = _out_sizes(x, kernel, stride, dilation)
     n, c = x.shape[:2]
-    order, shape = ((1, 2, 3, 0), (p, q, n)) if samples_last else ((1, 0, 2, 3), (n, p, q))
-    columns = np.empty((c, *kernel, *shape), x.dtype)
+    x = np.ascontiguousarray(x.transpose((1, 2, 3, 0) if samples_last else (1, 0, 2, 3)))
+    columns = np.empty((c, *kernel, *((p, q, n) if samples_last else (n, p, q))), x.dtype)
     for i in range(kernel[0]):
         for j in range(kernel[1]):
-            rows_met, columns_met = _tap(i, j, sizes, stride, dilation)
-            columns[:, i, j] = x[:, :, rows_met, columns_met].transpose(order)
+            met = _tap(i, j, sizes, stride, dilation)
+            columns[:, i, j] = x[:, *met] if samples_last else x[:, :, *met]
     return columns.reshape(groups, c // groups * kernel[0] * kernel[1], n * p * q), sizes
 
 

@@ -526,7 +526,6 @@ def _numpy_pad(x: Tensor, pad_width: Any, mode: str = "constant", *, constant_va
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """``x[index]`` with NumPy's indices; the gradient of an element used twice is a sum."""
-
     return shape.getitem(x, index=_checked_index(x, index))
 
 
@@ -553,7 +552,7 @@ def _checked_index(x: Tensor, given: Any) -> Any:
 
 @register_numpy(np.matmul)
 def matmul(x: Numbers, y: Numbers) -> Tensor:
-    """``out[..., i, j] = sum_k x[..., i, k] * y[..., k, j]`` by the accumulator, rounded once; broadcasts like NumPy's."""
+    """``out[..., i, j] = sum_k x[..., i, k] * y[..., k, j]`` by the accumulator, rounded once; batches broadcast."""
     _not_none("matmul", x, y)
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
         x = _as_operand("matmul", x)
@@ -567,7 +566,11 @@ def matmul(x: Numbers, y: Numbers) -> Tensor:
     one_row, one_column = x.ndim == 1, y.ndim == 1
     x = unsqueeze(x, 0) if one_row else x
     y = unsqueeze(y, 1) if one_column else y
-    _broadcastable("matmul", np.empty(x.shape[:-2]), np.empty(y.shape[:-2]))
+    try:
+        np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ValueError:
+        remedy = "make the leading sizes equal or 1"
+        raise ShapeError(expected("matmul", "batch sizes that broadcast", got, remedy)) from None
     out = linalg.matmul(x, y)
     if one_row:
         out = squeeze(out, -2)
@@ -705,10 +708,10 @@ def uniform(
     *sizes: Any, low: float = 0.0, high: float = 1.0, rng: np.random.Generator | None = None, **options: Any
 ) -> Tensor:
     """Numbers uniform in [low, high), drawn in float64 and rounded."""
-    if not (isinstance(low, int | float | np.number) and isinstance(high, int | float | np.number) and low <= high):
-        raise ArgumentError(
-            expected("uniform", "numbers low <= high", f"low={low!r}, high={high!r}", "check the bounds")
-        )
+    numbers = builtins.all(isinstance(n, int | float | np.number) and np.isfinite(n) for n in (low, high))
+    if not (numbers and low <= high):
+        got = f"low={low!r}, high={high!r}"
+        raise ArgumentError(expected("uniform", "finite numbers low <= high", got, "check the bounds"))
     return _made("uniform", _generator("uniform", rng).uniform(low, high, _sizes("uniform", sizes, least=0)), options)
 
 
@@ -746,7 +749,9 @@ def ones_like(x: Tensor, **options: Any) -> Tensor:
 
 def from_numpy(array: Any) -> Any:
     """A tensor in the array's own float format; integers and bools stay NumPy arrays, as labels and masks are."""
-    array = np.asarray(array)
+    array = as_array("from_numpy", array)
+    if array.dtype.kind in "cSUOMm":
+        raise ArgumentTypeError(expected("from_numpy", "real numbers", f"dtype={array.dtype}", "convert them first"))
     return array.view(IntegerArray) if array.dtype.kind in "biu" else _made("from_numpy", array, {"dtype": array.dtype})
 
 
@@ -778,13 +783,12 @@ def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def _setitem(x: Tensor, index: Any, value: Any) -> None:
     _not_none("assignment", value)
     changed, at = x._data.copy(), _checked_index(x, index)
-    target, given = np.shape(changed[at]), _shape("assignment", value)
+    values = value._data if isinstance(value, Tensor) else _prepared("assignment", value, x.precision)
     try:
-        np.broadcast_to(np.empty(given, np.bool_), target)
+        changed[at] = values
     except ValueError:
-        invariant = f"values that broadcast to {target}"
-        raise ShapeError(expected("assignment", invariant, f"shape={given}", "check the index")) from None
-    changed[at] = value._data if isinstance(value, Tensor) else _prepared("assignment", value, x.precision)
+        invariant = f"values that broadcast to {changed[at].shape}"
+        raise ShapeError(expected("assignment", invariant, f"shape={values.shape}", "check the index")) from None
     x.change_in_place(Tensor(changed, x.precision))
 
 
@@ -802,7 +806,8 @@ METHODS: dict[str, Any] = {
             matmul, pow, maximum, minimum, abs,
         )
     },  # fmt: skip
-    "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "clamp": clip, "amax": max, "amin": min, "dot": dot, "mm": matmul,
+    "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "clamp": clip, "amax": max, "amin": min,
+    "dot": dot, "mm": matmul,
     "t": lambda x: permute(x, tuple(reversed(range(x.ndim)))),
     "T": property(lambda x: permute(x, tuple(reversed(range(x.ndim)))), doc="The axes reversed."),
     "__add__": add, "__radd__": _reflected(add), "__iadd__": _in_place(add),

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, expected
-from fpsim.optim.optimizer import Optimizer
-from fpsim.optim.steps import Steps
+from fpsim.optim.optimizer import Optimizer, Roundings
 from fpsim.rounding.kernel import Array
 
 __all__ = ["Adam", "AdamW"]
@@ -36,13 +36,13 @@ class Adam(Optimizer):
 
     def __init__(
         self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float | None = None, amsgrad: bool = False, *, maximize: bool = False, master: Any = None,
+        weight_decay: float = 0.0, amsgrad: bool = False, *, maximize: bool = False, master: Any = None,
         state: Any = None, update_rounding: str | None = None, rng: np.random.Generator | None = None,
-        foreach: bool | None = None, fused: bool | None = None,
+        foreach: bool | None = None, capturable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
-        decay = (1e-2 if self.decoupled else 0.0) if weight_decay is None else weight_decay
         defaults = {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": decay, "amsgrad": amsgrad, "maximize": maximize,
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+            "maximize": maximize,
         }  # fmt: skip
         super().__init__(params, defaults, master=master, state=state, update_rounding=update_rounding, rng=rng)
 
@@ -57,27 +57,30 @@ class Adam(Optimizer):
             raise ArgumentError(expected(name, "eps and weight decay of at least 0", got, "correct them"))
 
     def update(
-        self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], steps: Steps
+        self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], to: Roundings
     ) -> tuple[Array, Callable[[], Array]]:
         """One step of the formula above."""
         lr, (beta1, beta2), decay = group["lr"], group["betas"], group["weight_decay"]
-        in_state = self.steps_of_state(steps)
         before = p
         if decay and self.decoupled:
-            p = self.final(steps).mul(p, 1 - lr * decay)
+            p = to.parameter.mul(p, 1 - lr * decay)
         elif decay:
-            g = steps.add(g, p, decay)
-        t = state["step"] = state.get("step", 0) + 1
-        zero = np.zeros(p.shape, in_state.fmt.carrier)
-        m, v = (state[name]._data if t > 1 else zero for name in ("exp_avg", "exp_avg_sq"))
-        m = self.kept(state, "exp_avg", in_state.lerp(m, g, 1 - beta1), steps)
-        v = self.kept(state, "exp_avg_sq", in_state.addcmul(in_state.mul(v, beta2), g, g, 1 - beta2), steps)
+            g = to.gradient.add(g, p, decay)
+        if not state:
+            state["step"] = 0
+            zero = Tensor(np.zeros(p.shape, to.state.precision.storage.carrier), to.state.precision)
+            for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2]:
+                state[name] = zero
+        state["step"] = t = state["step"] + 1
+        m = to.state.lerp(state["exp_avg"]._data, g, 1 - beta1)
+        v = to.state.addcmul(to.state.mul(state["exp_avg_sq"]._data, beta2), g, g, 1 - beta2)
+        state["exp_avg"], state["exp_avg_sq"] = (Tensor(x, to.state.precision) for x in (m, v))
         if group["amsgrad"]:
-            largest = np.maximum(state["max_exp_avg_sq"]._data if t > 1 else zero, v)
-            v = self.kept(state, "max_exp_avg_sq", largest, steps)
+            v = np.maximum(state["max_exp_avg_sq"]._data, v)
+            state["max_exp_avg_sq"] = Tensor(v, to.state.precision)
         size, root = lr / (1 - beta1**t), math.sqrt(1 - beta2**t)
-        denominator = in_state.add_number(in_state.div(in_state.sqrt(v), root), group["eps"])
-        after = self.final(steps).addcdiv(p, m, denominator, -size)
+        denominator = to.state.add_number(to.state.div(to.state.sqrt(v), root), group["eps"])
+        after = to.parameter.addcdiv(p, m, denominator, -size)
 
         def change() -> Array:
             with np.errstate(all="ignore"):
@@ -91,3 +94,9 @@ class AdamW(Adam):
     """`Adam` with decoupled weight decay: ``p = p * (1 - lr * weight_decay)`` first (Loshchilov and Hutter 2019)."""
 
     decoupled = True
+
+    def __init__(
+        self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 1e-2, amsgrad: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)

@@ -5,21 +5,31 @@ Layer 5. Subclasses give `update`; arithmetic is in `steps`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fpsim.autograd.context import Updated, current
+from fpsim.autograd.context import Updated, current, enable_grad
 from fpsim.autograd.tensor import Tensor, store
-from fpsim.errors import ArgumentError, ArgumentTypeError, expected
+from fpsim.errors import ArgumentError, ArgumentTypeError, ShapeError, expected
 from fpsim.formats import Format
 from fpsim.optim.steps import Steps
-from fpsim.precision import Precision
+from fpsim.precision import Precision, promote
 from fpsim.rounding.codes import checked_mode
 from fpsim.rounding.kernel import Array
 
-__all__ = ["Optimizer"]
+__all__ = ["Optimizer", "Roundings"]
+
+
+@dataclass(frozen=True)
+class Roundings:
+    """The steps of one update, by what they make: a changed gradient, the state, the parameter (or its master)."""
+
+    gradient: Steps
+    state: Steps
+    parameter: Steps
 
 
 class Optimizer:
@@ -62,28 +72,38 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Any, dict[str, Any]] = {}
         self.state_format = None if state is None else Format(state)
+        self.master_format = None if master is None else Format(master)
         self.update_rounding = update_rounding
         self.rng = rng
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
-        if master is not None:
-            self.use_masters(master)
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Add parameters with settings of their own."""
         name = type(self).__name__
-        params = group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
+        if "params" not in group:
+            got = f"keys {', '.join(map(repr, group))}"
+            raise ArgumentError(expected(name, "a group with params", got, "add params=[...]"))
+        unknown = [key for key in group if key not in self.defaults and key != "params"]
+        if unknown:
+            got = ", ".join(f"{key}={group[key]!r}" for key in unknown)
+            raise ArgumentError(expected(name, f"settings of {', '.join(self.defaults)}", got, "use one of those"))
+        given = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        params = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in given]  # of named_parameters()
         known = {id(p) for other in self.param_groups for p in other["params"]}
         for p in params:
             if not isinstance(p, Tensor) or not p.is_leaf:
                 got = type(p).__name__ if not isinstance(p, Tensor) else "an operation's result"
                 raise ArgumentTypeError(expected(name, "leaf tensors", got, "pass net.parameters()"))
             if id(p) in known:
-                raise ArgumentError(expected(name, "each parameter in one group", "one twice", "remove it from one"))
+                raise ArgumentError(expected(name, "each parameter once", "one twice", "remove it from one group"))
+            known.add(id(p))
         added = {**self.defaults, **group, "params": params}
         self.check(added)
         self.param_groups.append(added)
+        if self.master_format is not None:
+            for p in params:
+                p.master = self._master_of(p)
 
     def check(self, group: dict[str, Any]) -> None:
         """Refuse settings that make no sense."""
@@ -93,24 +113,35 @@ class Optimizer:
 
     def use_masters(self, fmt: Any = "float32") -> None:
         """Keep copies of the parameters in `fmt`, made from the values that they have now."""
-        precision = Precision(fmt)
+        self.master_format = Format(fmt)
         for group in self.param_groups:
             for p in group["params"]:
-                p.master = Tensor(store(p._data, precision), precision)
+                p.master = self._master_of(p)
+
+    def _master_of(self, p: Tensor) -> Tensor:
+        assert self.master_format is not None
+        precision = Precision(self.master_format)
+        return Tensor(store(p._data, precision), precision)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients, the masters' too."""
+        """Forget all gradients, the masters' too; without `set_to_none` those of the parameters become zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None
-                if getattr(p, "master", None) is not None:
+                if p.master is not None:
                     p.master.grad = None
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad = Tensor(np.zeros_like(p.grad._data), p.grad.precision)
+
+    # The step --------------------------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient; with a `closure` call it first, and return its loss."""
         loss = None
         if closure is not None:
-            loss = closure()
+            with enable_grad():
+                loss = closure()
         number = 0
         for group in self.param_groups:
             for p in group["params"]:
@@ -119,77 +150,75 @@ class Optimizer:
         return loss
 
     def _step_one(self, p: Tensor, group: dict[str, Any], name: str) -> None:
-        master = getattr(p, "master", None)
-        owner = p if master is None else master
-        gradient = p.grad if master is None or master.grad is None else master.grad
+        owner = p if p.master is None else p.master
+        gradient = p.grad if owner.grad is None else owner.grad
         if gradient is None:
             return
-        precision = owner.precision
-        steps = Steps(precision.storage)
-        g = gradient._data
-        if not precision.storage.holds(gradient.dtype):
-            g = steps.copy(g)
-        if group.get("maximize"):
-            g = -g
-        state = self.state.setdefault(p, {})
-        before = owner._data
-        after, change = self.update(before, g, group, state, steps)
+        g = -gradient._data if group.get("maximize") else gradient._data
+        before, roundings = owner._data, self._roundings(owner, gradient)
+        after, change = self.update(before, g, group, self.state.setdefault(p, {}), roundings)
         owner.replace_values(after)
         for observer in current().observers:
-            observer.updated(Updated(name, before, np.asarray(change(), np.float64), after, precision.storage))
-        if master is not None:
+            observer.updated(Updated(name, before, np.asarray(change(), np.float64), after, owner.dtype))
+        if p.master is not None:
             p.replace_values(store(after, p.precision))
 
+    def _roundings(self, owner: Tensor, gradient: Tensor) -> Roundings:
+        state = Precision(owner.dtype if self.state_format is None else self.state_format)
+        changed_gradient = promote([Precision(owner.dtype), Precision(gradient.dtype)])
+        rounding = self.update_rounding or owner.precision.rounding
+        parameter = replace(owner.precision, rounding=rounding)
+        formats = (owner.dtype, gradient.dtype, state.storage)
+        return Roundings(
+            Steps(changed_gradient, formats), Steps(state, formats), Steps(parameter, formats, self.rng)
+        )
+
     def update(
-        self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], steps: Steps
+        self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], to: Roundings
     ) -> tuple[Array, Callable[[], Array]]:
-        """The new values of one parameter, and a function that gives the change wanted, unrounded."""
+        """The new values of one parameter, and a function that gives the change that was wanted, unrounded."""
         raise NotImplementedError
-
-    def final(self, steps: Steps) -> Steps:
-        """The step that stores the parameter: rounded as `update_rounding` says."""
-        return steps.rounding(self.update_rounding, self.rng)
-
-    def steps_of_state(self, steps: Steps) -> Steps:
-        """Steps whose results are the optimizer's own state."""
-        return steps if self.state_format is None else Steps(self.state_format)
-
-    def kept(self, state: dict[str, Any], name: str, values: Array, steps: Steps) -> Array:
-        """Keep values as part of the state."""
-        state[name] = Tensor(values, Precision(self.steps_of_state(steps).fmt))
-        return values
 
     # Saving ----------------------------------------------------------------------------------------------------------
 
-    def _numbered(self) -> dict[int, Any]:
-        params = [p for group in self.param_groups for p in group["params"]]
-        return dict(enumerate(params))
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
 
     def state_dict(self) -> dict[str, Any]:
-        """Settings, state and masters by the parameters' numbers."""
-        numbered = self._numbered()
-        number_of = {id(p): i for i, p in numbered.items()}
-        state = {i: dict(self.state[p]) for i, p in numbered.items() if p in self.state}
-        groups = [{**g, "params": [number_of[id(p)] for p in g["params"]]} for g in self.param_groups]
-        masters = {i: p.master.detach() for i, p in numbered.items() if getattr(p, "master", None) is not None}
-        return {"state": state, "param_groups": groups, "masters": masters}
+        """Settings, state and masters; parameters stand as their numbers."""
+        params = self._parameters()
+        number_of = {id(p): i for i, p in enumerate(params)}
+        return {
+            "state": {i: dict(self.state[p]) for i, p in enumerate(params) if p in self.state},
+            "param_groups": [{**g, "params": [number_of[id(p)] for p in g["params"]]} for g in self.param_groups],
+            "masters": {i: p.master.detach() for i, p in enumerate(params) if p.master is not None},
+        }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict` of an optimizer of the same parameters."""
-        numbered = self._numbered()
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from the `state_dict` of an optimizer of the same parameters; nothing changes where it does not fit."""
+        params = self._parameters()
         try:
-            groups, states = state_dict["param_groups"], state_dict["state"]
-            same = [len(g["params"]) for g in groups] == [len(g["params"]) for g in self.param_groups]
-        except (KeyError, TypeError):
-            same = False
-        if not same:
-            got = "one of other groups, or something else"
-            raise ArgumentError(expected("load_state_dict", "an optimizer's state of these parameters", got, "check it"))
-        for own, loaded in zip(self.param_groups, groups, strict=True):
-            own.update({k: v for k, v in loaded.items() if k != "params"})
-        self.state = {numbered[int(i)]: dict(s) for i, s in states.items()}
+            sizes = [len(g["params"]) for g in state_dict["param_groups"]]
+            states = {int(i): dict(entries) for i, entries in state_dict["state"].items()}
+        except (KeyError, TypeError, AttributeError, ValueError):
+            got = "something else"
+            raise ArgumentError(
+                expected("load_state_dict", "what state_dict() gave", got, "load an optimizer's state")
+            ) from None
+        own = [len(g["params"]) for g in self.param_groups]
+        if sizes != own:
+            remedy = "build the optimizer as the saved one"
+            raise ArgumentError(expected("load_state_dict", f"groups of {own} parameters", str(sizes), remedy))
+        for i, entries in states.items():
+            for name, value in entries.items():
+                if isinstance(value, Tensor) and (i >= len(params) or value.shape != params[i].shape):
+                    got = f"{name} of parameter {i} with shape {value.shape}"
+                    raise ShapeError(expected("load_state_dict", "state of the parameters' shapes", got, "check the network"))
+        for group, loaded in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            group.update({name: value for name, value in loaded.items() if name != "params"})
+        self.state = {params[i]: entries for i, entries in states.items()}
         for i, master in state_dict.get("masters", {}).items():
-            numbered[int(i)].master = master.detach()
+            params[int(i)].master = master.detach()
 
     def __repr__(self) -> str:
         settings = {k: v for k, v in self.param_groups[0].items() if k != "params"}

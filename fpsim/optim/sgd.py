@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, expected
-from fpsim.optim.optimizer import Optimizer
-from fpsim.optim.steps import Steps
+from fpsim.optim.optimizer import Optimizer, Roundings
 from fpsim.rounding.kernel import Array
 
 __all__ = ["SGD"]
@@ -61,19 +61,18 @@ class SGD(Optimizer):
             raise ArgumentError(expected("SGD", "momentum and no dampening with nesterov=True", got, "correct them"))
 
     def update(
-        self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], steps: Steps
+        self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], to: Roundings
     ) -> tuple[Array, Callable[[], Array]]:
         """One step of the formula above."""
         lr, momentum = group["lr"], group["momentum"]
         if group["weight_decay"]:
-            g = steps.add(g, p, group["weight_decay"])
+            g = to.gradient.add(g, p, group["weight_decay"])
         if momentum:
-            in_state = self.steps_of_state(steps)
             if "momentum_buffer" in state:
-                v = in_state.mul(state["momentum_buffer"]._data, momentum)
-                v = in_state.add(v, g, 1 - group["dampening"])
+                v = to.state.mul(state["momentum_buffer"]._data, momentum)
+                v = to.state.add(v, g, 1 - group["dampening"])
             else:
-                v = g if in_state is steps else in_state.copy(g)
-            self.kept(state, "momentum_buffer", v, steps)
-            g = steps.add(g, v, momentum) if group["nesterov"] else v
-        return self.final(steps).add(p, g, -lr), lambda: -lr * g.astype(np.float64)
+                v = to.state.copy(g)
+            state["momentum_buffer"] = Tensor(v, to.state.precision)
+            g = to.gradient.add(g, v, momentum) if group["nesterov"] else v
+        return to.parameter.add(p, g, -lr), lambda: -lr * g.astype(np.float64)

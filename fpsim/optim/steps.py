@@ -1,4 +1,4 @@
-"""The elementary steps of optimizers on arrays, rounded where PyTorch rounds: once, at the end of each.
+"""The elementary steps of optimizers on arrays, each rounded once, where PyTorch rounds.
 
 Layer 5. An optimizer reads like its algorithm in these steps; they know formats, it does not.
 """
@@ -6,179 +6,212 @@ Layer 5. An optimizer reads like its algorithm in these steps; they know formats
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fpsim.autograd.context import current
-from fpsim.formats import Format, float32, float64
+from fpsim.formats import Format, float64
+from fpsim.precision import Precision
 from fpsim.rounding.codes import draw_key
 from fpsim.rounding.kernel import BLOCK, Array, round_to
-from fpsim.rounding.wide import Wide
-from fpsim.rounding.work import is_medium
+from fpsim.rounding.wide import Wide, _two_product, _two_sum
+from fpsim.rounding.work import Work, is_small, run, to_work, work_for
 
 __all__ = ["Steps"]
 
-#: A formula of up to four float64 operations is off by less than this many units of float64's last place.
-SLACK = 8
+#: A change takes at most two operations and is added by a third: where the sum is at least an eighth of the change,
+#: float64 is off by at most 17 units of the sum's last place.
+SLACK = 32
+import os
+BLOCKSIZE=int(os.environ.get('BS','16384'))
+#: Numbers and formats within these bounds: no step of float64 overflows or underflows.
+LARGEST_EXPONENT, LARGEST_NUMBER = 256, 2.0**300
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Elementary steps whose results are values of one format.
+    """Elementary steps whose results are stored in `precision`; `formats` are those of the arrays that meet in them.
 
-    Hyperparameters are not rounded, but for the `alpha` of `add` and a number added: as in PyTorch these are rounded
-    to the format first.
+    Hyperparameters are not rounded to the format, but for `alpha` and a number that is added, which PyTorch rounds.
+    Where all formats are small (float16, bfloat16, and narrower ones) a step other than `add` is computed in float32,
+    its hyperparameters too, as PyTorch does; else every step is computed as if exactly.
     """
 
-    fmt: Format
-    mode: str = "nearest_even"
+    precision: Precision
+    formats: tuple[Format, ...]
     rng: np.random.Generator | None = None
-
-    def rounding(self, mode: str | None, rng: np.random.Generator | None) -> Steps:
-        """The same with another mode (None: nearest even)."""
-        return replace(self, mode=mode or "nearest_even", rng=rng)
 
     def copy(self, x: Array) -> Array:
         """``x`` in the format."""
-        return self._once(lambda x: x, x)
+        return self._once(lambda x: x, None, (x,))
 
     def mul(self, x: Array, factor: float) -> Array:
         """``x * factor``."""
-        return self._once(lambda x: x * factor, x)
+        return self._once(np.multiply, None, (x,), factor)
 
     def div(self, x: Array, divisor: float) -> Array:
         """``x / divisor``."""
-        return self._once(lambda x: x / divisor, x)
+        return self._once(np.divide, None, (x,), divisor)
 
     def sqrt(self, x: Array) -> Array:
         """Square root."""
-        return self._once(np.sqrt, x)
+        return self._once(np.sqrt, None, (x,))
 
     def add(self, x: Array, y: Array, alpha: float = 1.0) -> Array:
-        """``x + alpha * y``, fused: alpha is rounded to the format first."""
-        alpha = self._hyper(alpha)
-        if alpha == 1:
-            return self._once(lambda x, y: x + y, x, y)
-        if self.fmt == float64 and self.mode == "nearest_even":
-            return _fma64(x, y, alpha)
-        return self._once(lambda x, y: x + alpha * y, x, y)
+        """``x + alpha * y``, fused; alpha is rounded to the format first."""
+        alpha = float(round_to(np.asarray(alpha, np.float64), self.precision.storage))
+        return self._in_blocks(lambda place, x, y: self._fused(place, x, y, alpha), x, y)
 
     def add_number(self, x: Array, number: float) -> Array:
         """``x + number``, the number rounded to the format first."""
-        number = self._hyper(number)
-        return self._once(lambda x: x + number, x)
+        return self.add(x, np.ones_like(x), number)
 
     def lerp(self, x: Array, end: Array, weight: float) -> Array:
-        """``x + weight * (end - x)``."""
-        return self._once(lambda x, end: x + weight * (end - x), x, end)
+        """``x + weight * (end - x)``; from the nearer end, as PyTorch."""
+        if weight >= 0.5:
+            return self._once(lambda x, end, weight: (1 - weight, x - end), end, (x, end), weight)
+        return self._once(lambda x, end, weight: (weight, end - x), x, (x, end), weight)
 
     def addcmul(self, x: Array, a: Array, b: Array, value: float) -> Array:
         """``x + value * a * b``."""
-        return self._once(lambda x, a, b: x + value * a * b, x, a, b)
+        return self._once(lambda a, b, value: (value * a, b), x, (a, b), value)
 
     def addcdiv(self, x: Array, a: Array, b: Array, value: float) -> Array:
         """``x + value * a / b``."""
-        return self._once(lambda x, a, b: x + value * a / b, x, a, b)
+        return self._once(lambda a, b, value: value * a / b, x, (a, b), value)
 
-    def _hyper(self, number: float) -> float:
-        return float(round_to(np.asarray(number, np.float64), self.fmt))
+    # How they round --------------------------------------------------------------------------------------------------
 
-    def _once(self, formula: Callable[..., Any], *arrays: Array) -> Array:
-        """The formula as if exact, rounded once.
+    def _once(self, change: Callable[..., Any], onto: Array | None, arrays: tuple[Array, ...], *numbers: float) -> Array:
+        """``change(*arrays, *numbers)``, added to `onto` if there is one, rounded once."""
 
-        Float64 decides, but for the few elements that it leaves within its own error of a tie of the format: those
-        are computed again with twice the bits.
-        """
-        if self.mode == "nearest_even" and is_medium(self.fmt):
-            return self._in_blocks(lambda *parts: self._by_float64(formula, *parts), arrays)
-        if self.mode == "nearest_even" and self.fmt == float64 and len(arrays) == 1:
-            with np.errstate(all="ignore"):  # one operation: float64's own rounding is the one
-                return np.asarray(formula(arrays[0].astype(np.float64)))
+        def kernel(place: tuple[int, int], *parts: Array) -> Array:
+            base, operands = (None, parts) if onto is None else (parts[0], parts[1:])
+            return self._computed(place, change, base, operands, numbers)
+
+        return self._in_blocks(kernel, *arrays if onto is None else (onto, *arrays))
+
+    def _in_blocks(self, kernel: Callable[..., Array], *arrays: Array) -> Array:
+        """Block by block, so that every array of a step stays in the cache; a place is (key, index of the first)."""
         key = 0
-        if self.mode == "stochastic":
+        if self.precision.rounding == "stochastic":
             key = draw_key(current().rounding_generator if self.rng is None else self.rng)
-        exact = formula(*(Wide.of(x) for x in arrays))
-        return round_to(exact, self.fmt, self.mode, key=key)
-
-    def _in_blocks(self, kernel: Callable[..., Array], arrays: tuple[Array, ...]) -> Array:
-        shape = arrays[0].shape
-        if arrays[0].size <= BLOCK:
-            return kernel(*arrays)
         flat = [x.reshape(-1) for x in arrays]
-        out = np.empty(flat[0].size, self.fmt.carrier)
-        for start in range(0, out.size, BLOCK):
-            out[start : start + BLOCK] = kernel(*(x[start : start + BLOCK] for x in flat))
-        return out.reshape(shape)
-
-    def _by_float64(self, formula: Callable[..., Any], *arrays: Array) -> Array:
+        out = np.empty(flat[0].size, self.precision.storage.carrier)
         with np.errstate(all="ignore"):
-            value = np.asarray(formula(*(x.astype(np.float64) for x in arrays)))
-            rounded = value.astype(np.float32) if self.fmt == float32 else round_to(value, self.fmt)
-            doubtful = self._near_a_tie(value)
+            for start in range(0, out.size, BLOCKSIZE):
+                block = slice(start, start + BLOCKSIZE)
+                out[block] = kernel((key, start), *(x[block] for x in flat))
+        return out.reshape(arrays[0].shape)
+
+    def _fused(self, place: tuple[int, int], x: Array, y: Array, alpha: float) -> Array:
+        """``x + alpha * y`` with one rounding."""
+        fmt, mode = self.precision.storage, self.precision.rounding
+        if abs(alpha) == 1:
+            work = work_for("elementary", fmt, self.formats, mode)
+            return self._round(place, run(work, np.add if alpha == 1 else np.subtract, x, y))
+        if mode == "nearest_even" and self._fits_float64():
+            product = y.astype(np.float64)
+            product *= alpha  # exact: two significands of at most 24 bits
+            value = x + product
+            doubtful = _near_a_tie(value, fmt, slack=0)
+            if doubtful.any():
+                value[doubtful] = _odd_sum(x[doubtful].astype(np.float64), product[doubtful])
+            return self._round(place, value)
+        if mode == "nearest_even" and fmt == float64:
+            return self._round(place, _fma64(x.astype(np.float64), y.astype(np.float64), alpha))
+        return self._round(place, Wide.of(x) + Wide.of(y) * alpha)
+
+    def _computed(
+        self, place: tuple[int, int], change: Callable[..., Any], base: Array | None, operands: tuple[Array, ...],
+        numbers: tuple[float, ...],
+    ) -> Array:  # fmt: skip
+        if self.precision.rounding == "nearest_even":
+            if all(is_small(fmt) for fmt in (self.precision.storage, *self.formats)):
+                return self._round(place, _run(np.float32, change, base, operands, numbers))
+            if self._fits_float64(*numbers):
+                return self._by_float64(place, change, base, operands, numbers)
+            if self.precision.storage == float64 and base is None:  # one operation, and float64 rounds it
+                return self._round(place, _run(np.float64, change, base, operands, numbers))
+        return self._round(place, _run(Wide, change, base, operands, numbers))
+
+    def _by_float64(
+        self, place: tuple[int, int], change: Callable[..., Any], base: Array | None, operands: tuple[Array, ...],
+        numbers: tuple[float, ...],
+    ) -> Array:  # fmt: skip
+        """Float64 decides, but for the few elements where its own error may: these get twice the bits (Ziv 1991)."""
+        moved = _run(np.float64, change, None, operands, numbers)
+        value = moved if base is None else base + moved
+        rounded = self._round(place, value)
+        doubtful = _near_a_tie(value, self.precision.storage, SLACK)
+        if base is not None:
+            doubtful |= 8 * np.abs(value) < np.abs(moved)
         if doubtful.any():
+            base = None if base is None else base[doubtful]
+            exact = _run(Wide, change, base, tuple(x[doubtful] for x in operands), numbers)
             rounded = rounded.copy()
-            exact = formula(*(Wide.of(x[doubtful]) for x in arrays))
-            rounded[doubtful] = round_to(exact, self.fmt)
+            rounded[doubtful] = self._round(place, exact)
         return rounded
 
-    def _near_a_tie(self, value: Array) -> Array:
-        """Where float64's error may decide: the bits that rounding drops are half of the last kept one, or nearly."""
-        dropped = 52 - self.fmt.significand_bits
-        bits = value.view(np.int64)
-        tail = bits & ((1 << dropped) - 1)
-        tail -= (1 << (dropped - 1)) - SLACK
-        near = tail.view(np.uint64) <= np.uint64(2 * SLACK)
-        # subnormal results drop more bits than that; there are few
-        tiny = np.abs(value) < self.fmt.smallest_normal
-        if tiny.any():
-            near |= tiny & (value != 0) & (round_to(value, self.fmt) != value)
-        return near
+    def _fits_float64(self, *numbers: float) -> bool:
+        narrow = all(f.p <= 24 and f.emax <= LARGEST_EXPONENT for f in (self.precision.storage, *self.formats))
+        return narrow and all(n == 0 or 1 / LARGEST_NUMBER < abs(n) < LARGEST_NUMBER for n in numbers)
+
+    def _round(self, place: tuple[int, int], values: Array | Wide) -> Array:
+        key, start = place
+        p = self.precision
+        index = np.arange(start, start + values.shape[0]) if p.rounding == "stochastic" else None
+        return round_to(
+            values, p.storage, p.rounding, saturate=p.saturate, flush_subnormals=p.flush_subnormals, key=key, index=index
+        )
+
+
+def _run(
+    work: Work, change: Callable[..., Any], base: Array | None, operands: tuple[Array, ...], numbers: tuple[float, ...]
+) -> Any:
+    """``base + change(*operands, *numbers)`` in the arithmetic `work`; a change of two factors is their product."""
+    moved = change(*(to_work(work, x) for x in (*operands, *(np.asarray(n, np.float64) for n in numbers))))
+    if isinstance(moved, tuple):
+        left, right = moved
+        if work is np.float32 and base is not None:  # there PyTorch fuses it with the sum; float64 holds it exactly
+            return (base + left.astype(np.float64) * right).astype(np.float32)
+        moved = left * right
+    return moved if base is None else to_work(work, base) + moved
+
+
+def _near_a_tie(value: Array, fmt: Format, slack: int) -> Array:
+    """Where `value` is within `slack` units of its last place of half a unit of the last place kept by `fmt`."""
+    dropped = 52 - fmt.significand_bits
+    bits: Array = value.view(np.int64) + (slack - (1 << (dropped - 1)))
+    bits &= (1 << dropped) - 1
+    near: Array = bits <= 2 * slack
+    subnormal = np.abs(value) < fmt.smallest_normal  # there rounding drops more bits than that
+    if subnormal.any():
+        near |= subnormal & (value != 0)
+    return near
+
+
+def _odd_sum(a: Array, b: Array) -> Array:
+    """``a + b`` of float64 numbers, rounded to odd: exact, or the one neighbour whose last bit is 1."""
+    s, t = _two_sum(a, b)
+    inexact = np.abs(t) > 0  # (false where s is infinite or NaN)
+    bits = s.view(np.int64)
+    bits -= inexact & (np.signbit(t) != np.signbit(s))  # to the neighbour nearer to zero
+    bits |= inexact
+    return s
 
 
 def _fma64(x: Array, y: Array, alpha: float) -> Array:
-    """``x + alpha * y`` in float64 with one rounding (after Boldo and Melquiond 2008), block by block."""
-    flat_x, flat_y = (a.reshape(-1).astype(np.float64, copy=False) for a in (x, y))
-    out = np.empty(flat_x.size)
-    with np.errstate(all="ignore"):
-        for start in range(0, out.size, BLOCK // 2):
-            block = slice(start, start + BLOCK // 2)
-            out[block] = _fma64_block(flat_x[block], flat_y[block], alpha)
-    return out.reshape(x.shape)
-
-
-def _fma64_block(x: Array, y: Array, alpha: float) -> Array:
-    product, low = _two_product(y, alpha)
-    s, t = _two_sum(x, product)
-    u, v = _two_sum(t, low)
-    r = s + u
-    w = u - (r - s)
-    # exact is r + w + v: r is right unless w and v together reach half an ulp of r
-    bound = np.spacing(np.abs(r)) * 0.25  # a quarter: below a power of two the ulp halves
-    sure = np.abs(w) + np.abs(v) < bound
-    sure |= (v == 0) & np.isfinite(w)
-    sure &= (np.abs(product) > 2.0**-900) | (y == 0)
-    sure |= ~np.isfinite(x) | ~np.isfinite(y)
-    r = np.where(np.isfinite(x) & np.isfinite(y) & np.isfinite(r), r, x + alpha * y)
-    if not sure.all():
-        doubtful = ~sure
-        r[doubtful] = round_to(Wide.of(x[doubtful]) + Wide.of(y[doubtful]) * alpha, float64)
-    return r
-
-
-def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    s = a + b
-    part = s - a
-    return s, (a - (s - part)) + (b - part)
-
-
-def _two_product(a: Array, b: float) -> tuple[Array, Array]:
-    p = a * b
-    c = a * 134217729.0
-    a1 = c - (c - a)
-    a2 = a - a1
-    d = b * 134217729.0
-    b1 = d - (d - b)
-    b2 = b - b1
-    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+    """``x + alpha * y`` in float64 with one rounding (Boldo and Melquiond 2008, algorithm 5)."""
+    high, low = _two_product(y, np.float64(alpha))
+    to_x, rest = _two_sum(x, low)
+    total, rest_of_total = _two_sum(high, to_x)
+    result = total + _odd_sum(rest, rest_of_total)
+    size = np.maximum(np.abs(high), np.abs(x))
+    doubtful = ~(size < LARGEST_NUMBER) | (abs(alpha) > LARGEST_NUMBER) | (np.abs(y) > LARGEST_NUMBER)
+    doubtful |= (np.abs(high) < 1 / LARGEST_NUMBER) & (y != 0) & (alpha != 0)  # where `low` underflows
+    if doubtful.any():
+        result[doubtful] = round_to(Wide.of(x[doubtful]) + Wide.of(y[doubtful]) * alpha, float64)
+    return result

@@ -5,6 +5,7 @@ Layer 1. `work_for` answers from the formats alone; the engine and the accumulat
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,6 +22,7 @@ STEPS = ("elementary", "formula", "function")
 Work = type[np.float32] | type[np.float64] | type[Wide]
 
 
+@functools.cache
 def is_small(fmt: Format) -> bool:
     """Whether one float32 operation on values of `fmt`, rounded to nearest in `fmt`, is rounded as if once.
 
@@ -30,6 +32,7 @@ def is_small(fmt: Format) -> bool:
     return (fmt.p <= 11 and fmt.emin - fmt.significand_bits >= -74 and fmt.emax <= 64) or fmt == bfloat16
 
 
+@functools.cache
 def is_medium(fmt: Format) -> bool:
     """The same for float64: ``53 >= 2 * 25 + 2``, and exponents that leave room for products."""
     return fmt.p <= 25 and fmt.emin - fmt.significand_bits >= -537 and fmt.emax <= 512
@@ -53,7 +56,11 @@ def work_for(steps: str, target: Format, formats: Iterable[Format], mode: str) -
     >>> work_for("elementary", fp.float16, [fp.float16, fp.float16], "up").__name__
     'Wide'
     """
-    formats = list(formats)
+    return _work_for(steps, target, frozenset(formats), mode)
+
+
+@functools.cache
+def _work_for(steps: str, target: Format, formats: frozenset[Format], mode: str) -> Work:
     if steps == "function":
         return np.float64
     if mode == "nearest_even" and steps == "elementary":

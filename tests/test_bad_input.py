@@ -1,0 +1,410 @@
+"""What a user can get wrong: one row per failure, with the call, the type of the error and its exact text.
+
+A row is added where the failure belongs; `test_bad_input` is the only test. Nothing untyped, and the text names the
+remedy: ``{op}: expected {invariant}, got {name}={value!r}; {remedy}.``
+"""
+
+import re
+
+import numpy as np
+import pytest
+
+import fpsim as fp
+from fpsim.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    FormatError,
+    GradientError,
+    IndexingError,
+    PrecisionError,
+    ShapeError,
+)
+
+PAIRWISE, UPWARD = fp.Precision("float16", order="pairwise"), fp.Precision("float16", rounding="up")
+
+
+def ones(*shape, **precision):
+    return fp.ones(*shape, **precision)
+
+
+def leaf(*shape):
+    return fp.ones(*shape, requires_grad=True)
+
+
+def backward_twice():
+    y = (leaf(3) * 2).sum()
+    y.backward()
+    y.backward()
+
+
+def backward_after_a_change():
+    x = leaf(3)
+    y = (x * x).sum()
+    with fp.no_grad():
+        x += 1.0
+    y.backward()
+
+
+def add_in_place(x):
+    x += 1.0
+
+
+def set_item(x, index, value):
+    x[index] = value
+
+
+def set_data(x, values):
+    x.data = values
+
+
+ROWS = [
+    # Formats ---------------------------------------------------------------------------------------------------------
+    ("unknown format", lambda: fp.Format("float17"), FormatError,
+     "Format: expected a floating-point format, got 'float17'; did you mean float16, float, bfloat16, "
+     "float64? Or a split like e5m10."),
+    ("format of integers", lambda: fp.Format(np.int32), FormatError,
+     "Format: expected a floating-point format, got <class 'numpy.int32'>; did you mean float16, bfloat16, "
+     "tfloat32, float32, float64? Or a split like e5m10."),
+    ("a number as a format", lambda: fp.Format(16), FormatError,
+     "Format: expected a floating-point format, got 16; did you mean f16, fp16, bf16? Or a split like "
+     "e5m10."),
+    ("too few exponent bits", lambda: fp.Format("e1m2"), FormatError,
+     "Format: expected exponent_bits from 2 to 11 and significand_bits from 1 to 52, got exponent_bits=1; "
+     "choose a split that float64 holds."),
+    ("too many exponent bits", lambda: fp.Format("e12m3"), FormatError,
+     "Format: expected exponent_bits from 2 to 11 and significand_bits from 1 to 52, got exponent_bits=12; "
+     "choose a split that float64 holds."),
+    ("too many significand bits", lambda: fp.Format("e5m60"), FormatError,
+     "Format: expected exponent_bits from 2 to 11 and significand_bits from 1 to 52, got "
+     "significand_bits=60; choose a split that float64 holds."),
+    ("half a bit", lambda: fp.Format(exponent_bits=4.5, significand_bits=3), FormatError,
+     "Format: expected exponent_bits from 2 to 11 and significand_bits from 1 to 52, got "
+     "exponent_bits=4.5; choose a split that float64 holds."),
+    ("no significand bits given", lambda: fp.Format(exponent_bits=4), FormatError,
+     "Format: expected exponent_bits from 2 to 11 and significand_bits from 1 to 52, got "
+     "significand_bits=None; choose a split that float64 holds."),
+    ("range beyond float64", lambda: fp.Format(exponent_bits=4, significand_bits=3, bias=5000), FormatError,
+     "Format: expected a range that float64 holds exactly, got bias=5000; use fewer exponent bits."),
+    ("name and keywords", lambda: fp.Format("float16", bias=3), FormatError,
+     "Format: expected a name or keywords, got 'float16' and keywords; give only one of them."),
+    ("unknown specials", lambda: fp.Format(exponent_bits=4, significand_bits=3, specials="ocp"), FormatError,
+     "Format: expected specials in ('ieee', 'fn', 'fnuz', 'finite', 'scale'), got specials='ocp'; choose "
+     "one."),
+    ("scale of another split", lambda: fp.Format(exponent_bits=5, significand_bits=2, specials="scale"), FormatError,
+     "Format: expected e8m0 as the only scale, got e5m2 with specials='scale'; take float8_e8m0fnu."),
+    ("finfo of an unknown format", lambda: fp.finfo("fp17"), FormatError,
+     "Format: expected a floating-point format, got 'fp17'; did you mean fp16, f16, fp64, fp32? Or a split "
+     "like e5m10."),
+    # Rounding, codes, inspect ----------------------------------------------------------------------------------------
+    ("unknown mode", lambda: fp.round(1.0, "float16", mode="nearest"), ArgumentError,
+     "round: expected a mode of nearest_even, nearest_away, toward_zero, up, down, stochastic, got "
+     "mode='nearest'; choose one of them."),
+    ("stochastic without generator", lambda: fp.round(1.0, "float16", mode="stochastic"), ArgumentError,
+     "round: expected a generator for stochastic rounding, got rng=None; pass "
+     "rng=np.random.default_rng(seed)."),
+    ("seed as generator", lambda: fp.round(1.0, "float16", mode="stochastic", rng=3), ArgumentTypeError,
+     "round: expected a np.random.Generator, got rng=3; pass np.random.default_rng(seed)."),
+    ("text to round", lambda: fp.round("a", "float16"), ArgumentTypeError,
+     "round: expected real numbers, got dtype=<U1; convert them to a float array."),
+    ("complex to round", lambda: fp.round(1j, "float16"), ArgumentTypeError,
+     "round: expected real numbers, got dtype=complex128; convert them to a float array."),
+    ("ragged rows to round", lambda: fp.round([[1], [1, 2]], "float16"), ShapeError,
+     "round: expected a rectangular array, got rows of different lengths; pad or split them."),
+    ("nan for FP4", lambda: fp.round([1, np.nan], "float4_e2m1fn"), FormatError,
+     "round: expected numbers that float4_e2m1fn has, got nan at flat index 1; mask it."),
+    ("arithmetic in a scale format", lambda: fp.round(1.0, "float8_e8m0fnu"), FormatError,
+     "round: expected a format with arithmetic, got fmt=float8_e8m0fnu; it codes scales: use encode and "
+     "decode."),
+    ("negative scale", lambda: fp.encode([2.0, -1.0], "float8_e8m0fnu"), FormatError,
+     "encode: expected positive values, as float8_e8m0fnu has no others, got -1.0 at flat index 1; take "
+     "magnitudes."),
+    ("floats as codes", lambda: fp.decode(1.5, "float16"), ArgumentTypeError,
+     "decode: expected integer codes, got dtype=float64; encode values first."),
+    ("code too large", lambda: fp.decode(70000, "float16"), ArgumentError,
+     "decode: expected codes from 0 to 2**16 - 1, got codes from 70000 to 70000; float16 has no others."),
+    ("negative code", lambda: fp.decode(-1, "float16"), ArgumentError,
+     "decode: expected codes from 0 to 2**16 - 1, got codes from -1 to -1; float16 has no others."),
+    ("nextafter of unequal shapes", lambda: fp.nextafter([1.0, 2.0], [1.0, 2.0, 3.0], "float16"), ShapeError,
+     "nextafter: expected shapes that broadcast, got (2,), (3,); make the sizes equal or 1."),
+    ("all values of a wide format", lambda: fp.all_values("float32"), FormatError,
+     "all_values: expected a format of at most 16 bits, got float32 of 32; sample its codes instead."),
+    ("inspect of text", lambda: fp.inspect("one", "float16"), ArgumentTypeError,
+     "inspect: expected one real number, got value='one'; write it like 0.1 or \"0.1\"."),
+    ("inspect of many", lambda: fp.inspect([1.0, 2.0], "float16"), ArgumentTypeError,
+     'inspect: expected one real number, got value=[1.0, 2.0]; write it like 0.1 or "0.1".'),
+    ("inspect of a ratio to zero", lambda: fp.inspect("1/0", "float16"), ArgumentTypeError,
+     "inspect: expected one real number, got value='1/0'; write it like 0.1 or \"0.1\"."),
+    ("inspect far away", lambda: fp.inspect("1e5000", "float16"), ArgumentError,
+     "inspect: expected a number between 1e-1000 and 1e1000, got one far outside; no format reaches that "
+     "far."),
+    ("inspect nan in FP4", lambda: fp.inspect("nan", "float4_e2m1fn"), FormatError,
+     "inspect: expected a number that float4_e2m1fn has, got value=nan; choose a format with NaN."),
+    ("inspect a negative scale", lambda: fp.inspect(-1, "float8_e8m0fnu"), FormatError,
+     "inspect: expected a positive value for float8_e8m0fnu, got value=-1; it codes scales only."),
+    ("inspect a scale in a mode", lambda: fp.inspect(1, "float8_e8m0fnu", "up"), ArgumentError,
+     "inspect: expected mode='nearest_even' for float8_e8m0fnu, got mode='up'; it codes scales only."),
+    # Accumulators ----------------------------------------------------------------------------------------------------
+    ("unknown order", lambda: fp.Accumulator("float16", order="random"), ArgumentError,
+     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, kahan, exact, got "
+     "order='random'; choose one; B as in blocked:64."),
+    ("blocks without length", lambda: fp.Accumulator("float16", order="blocked"), ArgumentError,
+     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, kahan, exact, got "
+     "order='blocked'; choose one; B as in blocked:64."),
+    ("fma in another order", lambda: fp.Accumulator("float16", order="kahan", fma=True), ArgumentError,
+     "Accumulator: expected order sequential or blocked:B with fma, got order='kahan' with fma=True; leave "
+     "one out."),
+    ("blas in float16", lambda: fp.Accumulator("float16", order="blas"), PrecisionError,
+     "Accumulator: expected a float32 or float64 accumulator that rounds to nearest even for order blas, "
+     "got format=float16, rounding='nearest_even', saturate=False; use order='sequential'."),
+    ("accumulating scales", lambda: fp.Accumulator("float8_e8m0fnu"), FormatError,
+     "Accumulator: expected a format with arithmetic, got format=float8_e8m0fnu; it codes scales only."),
+    ("no generator to add with", lambda: fp.Accumulator("float16", rounding="stochastic").sum([1.0]), ArgumentError,
+     "Accumulator: expected a generator for stochastic rounding, got rng=None; pass "
+     "rng=np.random.default_rng(seed)."),
+    ("blas on wider inputs", lambda: fp.Accumulator("float32", order="blas").sum(np.ones(3)), PrecisionError,
+     "sum: expected an accumulator that holds its inputs for order blas, got inputs of float64 for "
+     "float32; use order='sequential'."),
+    ("accumulator axis", lambda: fp.Accumulator("float16").sum(np.ones(3), axis=1), ShapeError,
+     "sum: expected different axes of 1, got axis=1; count from 0 or from -1."),
+    ("accumulator axis between", lambda: fp.Accumulator("float16").sum(np.ones(3), axis=0.5), ArgumentTypeError,
+     "sum: expected integer axes, got axis=0.5; count from 0 or from -1."),
+    ("dot of unequal lengths", lambda: fp.Accumulator("float16").dot(np.ones(3), np.ones(4)), ShapeError,
+     "dot: expected two 1-D arrays of one length, got x.shape=(3,), y.shape=(4,); use matmul for matrices."),
+    ("accumulator matmul sizes", lambda: fp.Accumulator("float16").matmul(np.ones((2, 3)), np.ones((2, 3))), ShapeError,
+     "matmul: expected inner sizes that agree, got x.shape=(2, 3), y.shape=(2, 3); transpose one of them."),
+    ("accumulator matmul of a number", lambda: fp.Accumulator("float16").matmul(1.0, np.ones(3)), ShapeError,
+     "matmul: expected arrays of at least one dimension, got x.shape=(), y.shape=(3,); use * to scale."),
+    ("batches added", lambda: fp.Accumulator("float16").matmul(np.ones((2, 3, 3)), np.ones((4, 3, 3))), ShapeError,
+     "matmul: expected batch sizes that broadcast, got x.shape=(2, 3, 3), y.shape=(4, 3, 3); make the "
+     "leading sizes equal or 1."),
+    ("text to accumulate", lambda: fp.Accumulator("float16").sum(["a"]), ArgumentTypeError,
+     "sum: expected real numbers, got dtype=<U1; convert them to a float array."),
+    # Precisions ------------------------------------------------------------------------------------------------------
+    ("two accumulators", lambda: fp.Precision("float16/float32", accumulate="float64"), PrecisionError,
+     "Precision: expected one accumulator, got 'float16/float32' and accumulate='float64'; leave one of "
+     "the two out."),
+    ("unknown accumulator", lambda: fp.Precision("float16/float17"), FormatError,
+     "Format: expected a floating-point format, got 'float17'; did you mean float16, float, bfloat16, "
+     "float64? Or a split like e5m10."),
+    ("storing scales", lambda: fp.Precision("float8_e8m0fnu"), FormatError,
+     "Precision: expected formats with arithmetic, got storage=float8_e8m0fnu; it codes scales only."),
+    ("unknown rounding", lambda: fp.Precision("float16", rounding="sideways"), ArgumentError,
+     "Precision: expected a mode of nearest_even, nearest_away, toward_zero, up, down, stochastic, got "
+     "mode='sideways'; choose one of them."),
+    ("orders clash", lambda: ones(2, precision=PAIRWISE) + ones(2, dtype="float16"), PrecisionError,
+     "promotion: expected one order for tensors of one accumulate format, got order='pairwise' and "
+     "order=None; bring one to the other with .to()."),
+    ("roundings clash", lambda: ones(2, precision=UPWARD) + ones(2, dtype="float16"), PrecisionError,
+     "promotion: expected one rounding for tensors of one storage format, got rounding='up' and "
+     "rounding='nearest_even'; bring one to the other with .to()."),
+    ("unknown default precision", lambda: fp.default_precision("float17"), FormatError,
+     "Format: expected a floating-point format, got 'float17'; did you mean float16, float, bfloat16, "
+     "float64? Or a split like e5m10."),
+    # Making tensors --------------------------------------------------------------------------------------------------
+    ("text in a tensor", lambda: fp.tensor("a"), ArgumentTypeError,
+     "tensor: expected real numbers, got dtype=<U1; convert them to a float array."),
+    ("nothing in a tensor", lambda: fp.tensor(None), ArgumentTypeError,
+     "tensor: expected real numbers, got dtype=object; convert them to a float array."),
+    ("ragged tensor", lambda: fp.tensor([[1], [1, 2]]), ShapeError,
+     "tensor: expected a rectangular array, got rows of different lengths; pad or split them."),
+    ("ragged tensors", lambda: fp.tensor([ones(2), ones(3)]), ShapeError,
+     "tensor: expected a rectangular array, got rows of different lengths; pad or split them."),
+    ("precision twice", lambda: fp.tensor(1.0, dtype="float16", precision="float16"), ArgumentError,
+     "tensor: expected precision or dtype and accumulate, got precision='float16' and dtype='float16', "
+     "accumulate=None; give one of the two."),
+    ("nan in an FP4 tensor", lambda: fp.tensor(np.nan, dtype="float4_e2m1fn"), FormatError,
+     "round: expected numbers that float4_e2m1fn has, got nan at flat index 0; mask it."),
+    ("size between", lambda: fp.zeros(2.5), ArgumentTypeError,
+     "zeros: expected integer sizes, got (2.5,); convert them with int()."),
+    ("negative size", lambda: fp.zeros(2, -1), ShapeError,
+     "zeros: expected sizes of at least 0, got (2, -1); check the sizes."),
+    ("unknown keyword", lambda: fp.zeros(2, colour="red"), ArgumentTypeError,
+     "zeros: expected dtype, accumulate, precision, requires_grad or device, got ['colour']; leave it out."),
+    ("full of an array", lambda: fp.full((2,), [1.0, 2.0]), ArgumentTypeError,
+     "full: expected one number, got fill_value=[1.0, 2.0]; use tensor for arrays."),
+    ("seed as generator of a tensor", lambda: fp.randn(2, rng=3), ArgumentTypeError,
+     "randn: expected a np.random.Generator, got rng=3; pass np.random.default_rng(seed)."),
+    ("bounds exchanged", lambda: fp.uniform(2, low=2.0, high=1.0), ArgumentError,
+     "uniform: expected finite numbers low <= high, got low=2.0, high=1.0; check the bounds."),
+    ("arange without step", lambda: fp.arange(0, 1, 0), ArgumentError,
+     "arange: expected start, stop and a step that is not 0, got 0, 1, 0; check the numbers."),
+    ("strings from numpy", lambda: fp.from_numpy(np.array(["a"])), ArgumentTypeError,
+     "from_numpy: expected real numbers, got dtype=<U1; convert them first."),
+    ("negative seed", lambda: fp.manual_seed(-1), ArgumentError,
+     "manual_seed: expected a non-negative integer, got n=-1; seed with one, like 0."),
+    # Out of tensors --------------------------------------------------------------------------------------------------
+    ("item of many", lambda: ones(2, 3).item(), ArgumentError,
+     "item: expected a tensor of one element, got shape=(2, 3); index it first."),
+    ("truth of many", lambda: bool(ones(2)), ArgumentError,
+     "item: expected a tensor of one element, got shape=(2,); index it first."),
+    ("length of a number", lambda: len(fp.tensor(1.0)), ArgumentTypeError,
+     "len: expected a tensor with axes, got a 0-d tensor; use item()."),
+    ("to an unknown format", lambda: ones(2).to("float17"), FormatError,
+     "Format: expected a floating-point format, got 'float17'; did you mean float16, float, bfloat16, "
+     "float64? Or a split like e5m10."),
+    ("to FP4 with nan", lambda: fp.tensor([np.nan]).to("float4_e2m1fn"), FormatError,
+     "round: expected numbers that float4_e2m1fn has, got nan at flat index 0; mask it."),
+    ("numpy of an unknown type", lambda: ones(2).numpy("float17"), ArgumentTypeError,
+     "numpy: expected a NumPy or ml_dtypes type, got dtype='float17'; leave it out."),
+    # Operations ------------------------------------------------------------------------------------------------------
+    ("shapes that do not broadcast", lambda: ones(2, 3) + ones(2), ShapeError,
+     "add: expected shapes that broadcast, got (2, 3), (2,); reshape one, or make a size 1."),
+    ("compared shapes", lambda: ones(2, 3) < ones(2), ShapeError,
+     "less: expected shapes that broadcast, got (2, 3), (2,); reshape one, or make a size 1."),
+    ("text added", lambda: ones(2) + "a", ArgumentTypeError,
+     "add: expected tensors, numbers or arrays of numbers, got str 'a'; convert it first."),
+    ("nothing added", lambda: ones(2) + None, ArgumentTypeError,
+     "add: expected tensors, numbers or arrays of numbers, got None; pass a number."),
+    ("text alone", lambda: fp.exp("a"), ArgumentTypeError,
+     "exp: expected real numbers, got dtype=<U1; convert them to a float array."),
+    ("power of unequal shapes", lambda: ones(2, 3) ** ones(2), ShapeError,
+     "pow: expected shapes that broadcast, got (2, 3), (2,); reshape one, or make a size 1."),
+    ("gelu of another form", lambda: fp.gelu(ones(2), approximate="tanh"), ArgumentError,
+     "gelu: expected the erf form, approximate='none', got approximate='tanh'; leave the argument out."),
+    ("where on numbers", lambda: fp.where(ones(2), ones(2), ones(2)), ArgumentTypeError,
+     "where: expected a bool condition, got condition.dtype=float32; compare: x > 0."),
+    ("where of unequal shapes", lambda: fp.where([True, False], ones(2, 3), 0.0), ShapeError,
+     "where: expected shapes that broadcast, got (2,), (2, 3), (); reshape one, or make a size 1."),
+    ("clip without bounds", lambda: fp.clip(ones(2)), ArgumentError,
+     "clip: expected a bound, got min=None and max=None; give min or max."),
+    ("clip bounds of another shape", lambda: fp.clip(ones(2, 3), np.zeros(2)), ShapeError,
+     "clip: expected shapes that broadcast, got (2, 3), (2,); reshape one, or make a size 1."),
+    ("axis too large", lambda: ones(2, 3).sum(2), ShapeError,
+     "sum: expected different axes of 2, got dim=(2,); count from 0 or from -1."),
+    ("axis twice", lambda: ones(2, 3).sum((0, 0)), ShapeError,
+     "sum: expected different axes of 2, got dim=(0, 0); count from 0 or from -1."),
+    ("axis by name", lambda: ones(2, 3).sum("rows"), ArgumentTypeError,
+     "sum: expected integer axes, got dim=('rows',); count from 0 or from -1."),
+    ("dim and axis", lambda: ones(2, 3).sum(0, axis=1), ArgumentError,
+     "sum: expected dim or axis, got dim=0 and axis=1; give one of the two."),
+    ("correction of text", lambda: ones(2, 3).var(correction="n"), ArgumentTypeError,
+     "var: expected a number, got correction='n'; 1 divides by n - 1, 0 by n."),
+    ("max of nothing", lambda: ones(0).max(), ShapeError,
+     "max: expected at least one element, got shape=(0,); check the batch."),
+    ("argmax of nothing", lambda: ones(0, 3).argmax(), ShapeError,
+     "argmax: expected at least one element, got shape=(0, 3); check the batch."),
+    ("softmax without axis", lambda: ones(2, 3).softmax(), ArgumentError,
+     "softmax: expected one axis, got dim=None; name the axis: dim=1."),
+    ("softmax over no classes", lambda: ones(2, 0).softmax(1), ShapeError,
+     "softmax: expected at least one class, got shape=(2, 0); check the axis."),
+    ("matmul sizes", lambda: ones(2, 3) @ ones(2, 3), ShapeError,
+     "matmul: expected inner sizes that agree, got x.shape=(2, 3), y.shape=(2, 3); transpose one of them."),
+    ("matmul of a number", lambda: ones(2, 3) @ 2.0, ShapeError,
+     "matmul: expected at least one axis, got x.shape=(2, 3), y.shape=(); use * to scale."),
+    ("matmul batches", lambda: ones(2, 3, 3) @ ones(4, 3, 3), ShapeError,
+     "matmul: expected batch sizes that broadcast, got x.shape=(2, 3, 3), y.shape=(4, 3, 3); make the "
+     "leading sizes equal or 1."),
+    ("dot beyond matrices", lambda: np.dot(ones(2, 3, 4), ones(2, 4, 3)), ShapeError,
+     "dot: expected at most two axes, got 3 and 3; use matmul, or einsum for np.dot's outer axes."),
+    ("einsum sizes", lambda: fp.einsum("ij,jk->ik", ones(2, 3), ones(2, 3)), ShapeError,
+     "einsum: expected one label per axis, equal labels of equal size, got 'ij,jk->ik' for (2, 3), (2, 3); "
+     "check the equation."),
+    ("einsum without operands", lambda: fp.einsum("ij->i"), ShapeError,
+     "einsum: expected one label per axis, equal labels of equal size, got 'ij->i' for no operands; check "
+     "the equation."),
+    ("einsum result not among the labels", lambda: fp.einsum("ij->ik", ones(2, 3)), ShapeError,
+     "einsum: expected one label per axis, equal labels of equal size, got 'ij->ik' for (2, 3); check the "
+     "equation."),
+    ("einsum without equation", lambda: fp.einsum(ones(2), ones(2)), ArgumentTypeError,
+     "einsum: expected an equation first, got equation of type Tensor; write it as text: 'ij,jk->ik'."),
+    ("numpy function that is not emulated", lambda: np.sin(ones(2)), ArgumentTypeError,
+     "np.sin: expected what fpsim emulates, got a tensor; use x.numpy() to leave the emulation."),
+    ("numpy function with out", lambda: np.add(ones(2), ones(2), out=np.ones(2)), ArgumentTypeError,
+     "np.add: expected what fpsim emulates, got out=; call it without."),
+    ("numpy reduction with out", lambda: np.sum(ones(2), out=np.ones(())), ArgumentTypeError,
+     "np.sum: expected what fpsim emulates, got out=; call it without."),
+    # Shapes ----------------------------------------------------------------------------------------------------------
+    ("reshape to another count", lambda: ones(2, 3).reshape(4), ShapeError,
+     "reshape: expected sizes with as many elements, got shape=(4,) for 6 elements of shape (2, 3); use -1 "
+     "for one size."),
+    ("reshape to negative sizes", lambda: ones(2, 3).reshape(-6), ShapeError,
+     "reshape: expected sizes of at least -1, got (-6,); check the sizes."),
+    ("flatten backwards", lambda: ones(2, 3, 4).flatten(2, 1), ShapeError,
+     "flatten: expected a start before the end, got start_dim=2, end_dim=1; exchange them."),
+    ("new axis too far", lambda: ones(2, 3).unsqueeze(5), ShapeError,
+     "unsqueeze: expected one of 3 axes, got dim=5; count from 0 or from -1."),
+    ("permute too few axes", lambda: ones(2, 3).permute(0), ShapeError,
+     "permute: expected each of 2 axes once, got dims=(0,); name them all."),
+    ("transpose an axis too far", lambda: ones(2, 3).transpose(0, 3), ShapeError,
+     "transpose: expected one of 2 axes, got dim=3; count from 0 or from -1."),
+    ("broadcast to a smaller shape", lambda: ones(2, 3).broadcast_to((3, 2)), ShapeError,
+     "broadcast_to: expected a shape that x broadcasts to, got shape=(3, 2) for (2, 3); check the sizes."),
+    ("expand a new axis by -1", lambda: ones(2, 3).expand(-1, 2, 3), ShapeError,
+     "expand: expected -1 only where x has an axis, got sizes=(-1, 2, 3) for (2, 3); give new axes a size."),
+    ("concatenate nothing", lambda: fp.cat([]), ArgumentError,
+     "concatenate: expected a sequence with at least one tensor, got []; pass a list of tensors."),
+    ("concatenate a number", lambda: fp.cat(3), ArgumentError,
+     "concatenate: expected a sequence with at least one tensor, got 3; pass a list of tensors."),
+    ("concatenate other sizes", lambda: fp.cat([ones(2, 3), ones(2, 4)]), ShapeError,
+     "concatenate: expected equal sizes but along axis 0, got (2, 3), (2, 4); check the shapes."),
+    ("concatenate along an axis too far", lambda: fp.cat([ones(2, 3), ones(2, 3)], 5), ShapeError,
+     "concatenate: expected one of 2 axes, got dim=5; count from 0 or from -1."),
+    ("stack other shapes", lambda: fp.stack([ones(2, 3), ones(3)]), ShapeError,
+     "stack: expected equal shapes, got (2, 3), (3,); reshape them first."),
+    ("pad by reflection", lambda: fp.pad(ones(2, 3), (1, 1), mode="reflect"), ArgumentError,
+     "pad: expected mode='constant', got mode='reflect'; pad with a constant."),
+    ("pad one side", lambda: fp.pad(ones(2, 3), (1,)), ShapeError,
+     "pad: expected a pair for each of the last axes, got pad=(1,) for 2 axes; give left, right, top, "
+     "bottom."),
+    ("pad a negative width", lambda: fp.pad(ones(2, 3), (-1, 1)), ShapeError,
+     "pad: expected sizes of at least 0, got (-1, 1); check the sizes."),
+    ("index too large", lambda: ones(2, 3)[5], IndexingError,
+     "index: expected an index into shape (2, 3), got 5; index 5 is out of bounds for axis 0 with size 2."),
+    ("too many indices", lambda: ones(2, 3)[0, 0, 0], IndexingError,
+     "index: expected an index into shape (2, 3), got (0, 0, 0); too many indices for array: array is "
+     "2-dimensional, but 3 were indexed."),
+    ("index between", lambda: ones(2, 3)[fp.tensor(0.5)], IndexingError,
+     "index: expected an index into shape (2, 3), got tensor(0.5, f...es in float32); tensors index with "
+     "whole numbers only."),
+    ("index by name", lambda: ones(2, 3)["rows"], IndexingError,
+     "index: expected an index into shape (2, 3), got 'rows'; only integers, slices (`:`), ellipsis "
+     "(`...`), numpy.newaxis (`None`) and integer or boolean arrays are valid indices."),
+    ("slice without step", lambda: ones(2, 3)[::0], IndexingError,
+     "index: expected an index into shape (2, 3), got slice(None, None, 0); slice step cannot be zero."),
+    ("set an index too large", lambda: set_item(ones(3), 5, 1.0), IndexingError,
+     "index: expected an index into shape (3,), got 5; index 5 is out of bounds for axis 0 with size 3."),
+    ("set other shapes", lambda: set_item(ones(3), slice(None), np.ones(4)), ShapeError,
+     "assignment: expected values that broadcast to (3,), got shape=(4,); check the index."),
+    ("data of another shape", lambda: set_data(ones(3), np.ones(4)), ShapeError,
+     "assignment: expected values of shape (3,), got shape=(4,); make a new tensor instead."),
+    # Gradients -------------------------------------------------------------------------------------------------------
+    ("backward from a constant", lambda: ones(3).sum().backward(), GradientError,
+     "backward: expected a tensor made from a leaf with requires_grad=True, got none; set it on the "
+     "weights."),
+    ("backward from many", lambda: (leaf(3) * 2).backward(), GradientError,
+     "backward: expected a tensor of one element or a gradient, got shape=(3,); sum or mean it first."),
+    ("backward with another shape", lambda: (leaf(3) * 2).backward(np.ones(4)), ShapeError,
+     "backward: expected a gradient of shape (3,), got gradient.shape=(4,); give one value per element."),
+    ("backward twice", backward_twice, GradientError,
+     "backward: expected a graph not yet walked, got sum already used; pass retain_graph=True the first "
+     "time."),
+    ("backward after a change", backward_after_a_change, GradientError,
+     "backward: expected the values of the forward pass, got an input of multiply changed since; run the "
+     "forward pass again."),
+    ("requires_grad of a result", lambda: (leaf(3) * 2).requires_grad_(False), GradientError,
+     "requires_grad_: expected a leaf, got an operation's result; use detach()."),
+    ("in place on a leaf", lambda: add_in_place(leaf(3)), GradientError,
+     "in-place change: expected a leaf under no_grad, got a leaf that requires a gradient; write x = x + "
+     "y, or use `with fp.no_grad():`."),
+    ("in place on a result", lambda: add_in_place(leaf(3) * 2), GradientError,
+     "in-place change: expected a leaf under no_grad, got an operation's result; write x = x + y, or use "
+     "`with fp.no_grad():`."),
+    ("set an item of a leaf", lambda: set_item(leaf(3), 0, 1.0), GradientError,
+     "in-place change: expected a leaf under no_grad, got a leaf that requires a gradient; write x = x + "
+     "y, or use `with fp.no_grad():`."),
+    # Networks, training, results and the command line: add here ----------------------------------------------------
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "text"), [pytest.param(*row, id=name) for name, *row in ROWS])
+def test_bad_input(call, error, text):
+    with pytest.raises(error) as caught:
+        call()
+    assert type(caught.value) is error
+    assert str(caught.value) == text
+    assert re.fullmatch(r"[^:]+: expected .+, got .+; .+\.", text)
+
+
+def test_every_row_has_a_name_of_its_own():
+    names = [name for name, *_ in ROWS]
+    assert len(set(names)) == len(names) >= 40
