@@ -67,18 +67,21 @@ class Format:
     significand_bits: int
     bias: int
     specials: str
-    _hash: ClassVar[int]
+    _interned: ClassVar[dict[tuple[int, int, int, str], Format]] = {}
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         like: Any = None,
         *,
         exponent_bits: int | None = None,
         significand_bits: int | None = None,
         bias: int | None = None,
         specials: str = "ieee",
-    ) -> None:
-        if like is not None:
+    ) -> Format:
+        """One object for each format: equal formats are the same object."""
+        if isinstance(like, Format):
+            fields = like._fields
+        elif like is not None:
             if not (exponent_bits is significand_bits is bias is None):
                 raise FormatError(
                     expected("Format", "a name or keywords", f"{like!r} and keywords", "give only one of them")
@@ -86,13 +89,17 @@ class Format:
             fields = _parse(like)
         else:
             fields = _checked(exponent_bits, significand_bits, bias, specials)
-        for name, value in zip(("exponent_bits", "significand_bits", "bias", "specials"), fields, strict=True):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_hash", hash(fields))
+        made = cls._interned.get(fields)
+        if made is None:
+            made = super().__new__(cls)
+            for name, value in zip(("exponent_bits", "significand_bits", "bias", "specials"), fields, strict=True):
+                object.__setattr__(made, name, value)
+            made = cls._interned.setdefault(fields, made)
+        return made
 
     # Names ----------------------------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """The standard's or ml_dtypes' name, else ``eXmY``."""
         return _NAME_OF.get(self._fields, self._plain_name)
@@ -107,12 +114,6 @@ class Format:
     @property
     def _fields(self) -> tuple[int, int, int, str]:
         return (self.exponent_bits, self.significand_bits, self.bias, self.specials)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Format) and self._fields == other._fields)
-
-    def __hash__(self) -> int:
-        return self._hash
 
     def __reduce__(self) -> tuple[Callable[..., Format], tuple[int, int, int, str]]:
         return (_from_fields, self._fields)
@@ -146,12 +147,12 @@ class Format:
 
     # Range ----------------------------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def emin(self) -> int:
         """Exponent of the smallest normal number."""
         return (0 if self.specials == "scale" else 1) - self.bias
 
-    @property
+    @functools.cached_property
     def emax(self) -> int:
         """Exponent of the largest finite number."""
         top = 2**self.exponent_bits - 1 - self.bias
@@ -159,40 +160,40 @@ class Format:
             top -= 1
         return top
 
-    @property
+    @functools.cached_property
     def max(self) -> float:
         """Largest finite number."""
         ulps_below = 2 if self.specials == "fn" else 1
         return math.ldexp(2 ** (self.significand_bits + 1) - ulps_below, self.emax - self.significand_bits)
 
-    @property
+    @functools.cached_property
     def smallest_normal(self) -> float:
         """``2**emin``."""
         return math.ldexp(1.0, self.emin)
 
-    @property
+    @functools.cached_property
     def smallest_subnormal(self) -> float:
         """``2**(emin - significand_bits)``; the smallest normal number where there are no subnormal ones."""
         return math.ldexp(1.0, self.emin - self.significand_bits)
 
-    @property
+    @functools.cached_property
     def eps(self) -> float:
         """Distance from 1 to the next number: ``2**-significand_bits``."""
         return math.ldexp(1.0, -self.significand_bits)
 
-    @property
+    @functools.cached_property
     def unit_roundoff(self) -> float:
         """Largest relative error of one rounding to nearest: ``eps / 2``."""
         return self.eps / 2
 
     # Specials -------------------------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def has_inf(self) -> bool:
         """Whether infinity has a code."""
         return self.specials == "ieee"
 
-    @property
+    @functools.cached_property
     def has_nan(self) -> bool:
         """Whether NaN has a code."""
         return self.specials != "finite"
@@ -218,10 +219,10 @@ class Format:
         """
         return _holds(self, other)
 
-    @property
+    @functools.cached_property
     def carrier(self) -> np.dtype[Any]:
         """The NumPy dtype in which fpsim keeps this format's values: float32 where that holds them, else float64."""
-        return _carrier(self)
+        return np.dtype(np.float32 if float32.holds(self) else np.float64)
 
 
 @functools.cache
@@ -235,11 +236,6 @@ def _holds(a: Format, b: Format) -> bool:
         and a.has_negative_zero >= b.has_negative_zero
         and (a.specials != "scale" or a == b)
     )
-
-
-@functools.cache
-def _carrier(fmt: Format) -> np.dtype[Any]:
-    return np.dtype(np.float32 if float32.holds(fmt) else np.float64)
 
 
 def _usual_bias(exponent_bits: int, specials: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,12 @@ class Precision:
         """A precision as it is, or made from ``"storage/accumulate"`` or anything that is a format."""
         return like if isinstance(like, Precision) else cls(like)
 
-    def accumulator(self, rng: np.random.Generator | None = None) -> Accumulator:
-        """The accumulator of sums into such a tensor."""
-        return Accumulator(self.accumulate, self.order, self.fma, self.acc_rounding, self.saturate, rng)
+    def accumulator(
+        self, rng: np.random.Generator | None = None, inputs: tuple[Format, ...] | None = None
+    ) -> Accumulator:
+        """The accumulator of sums into such a tensor, told the formats of its inputs where they are known."""
+        made = _accumulator(self, inputs)
+        return made if self.acc_rounding != "stochastic" else replace(made, rng=rng)
 
     @property
     def gradient(self) -> Precision:
@@ -97,6 +101,13 @@ class Precision:
         return replace(
             self, storage=storage, rounding=self.grad_rounding or self.rounding, grad=None, grad_rounding=None
         )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, f.name) for f in fields(self)))
 
     def __str__(self) -> str:
         return self.storage.name if self.storage == self.accumulate else f"{self.storage.name}/{self.accumulate.name}"
@@ -109,6 +120,17 @@ class Precision:
             if (value := getattr(self, f.name)) != getattr(plain, f.name)
         ]
         return f"Precision({str(self)!r}{''.join(others)})"
+
+
+@cache
+def _accumulator(p: Precision, inputs: tuple[Format, ...] | None) -> Accumulator:
+    return Accumulator(p.accumulate, p.order, p.fma, p.acc_rounding, p.saturate, inputs=inputs)
+
+
+@cache
+def _gradient(p: Precision) -> Precision:
+    storage = p.storage if p.grad is None else p.grad
+    return replace(p, storage=storage, rounding=p.grad_rounding or p.rounding, grad=None, grad_rounding=None)
 
 
 def promote(precisions: Iterable[Precision]) -> Precision:

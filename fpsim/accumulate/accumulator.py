@@ -99,10 +99,6 @@ class Accumulator:
         plain = self.rounding == "nearest_even" and not self.saturate and not self.fma
         return self.format in (float32, float64) and plain
 
-    def for_inputs(self, *formats: Format) -> Accumulator:
-        """The same accumulator, told what its inputs are: it need not look at the arrays to find out."""
-        return replace(self, inputs=formats)
-
     # What a user calls ----------------------------------------------------------------------------------------------
 
     def sum(self, x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
@@ -365,6 +361,10 @@ def _products(
     xt: Array, y: Array, a: Arithmetic, work: Work, shape: tuple[int, ...], first: Array | None
 ) -> Callable[[int], Array]:
     """``term(k)``: the products ``x[i, k] * y[k, j]`` of a tile, rounded; valid until the next call where reused."""
+    if work is np.float32 and a.bounded and len(xt) * math.prod(shape) <= TILE:  # few enough to round all at once
+        products = xt[:, :, None] * y[:, None, :]
+        a.rounder(products.shape)(products)
+        return products.__getitem__
     if work is np.float32 and (a.bounded or a.exact_in_carrier):
         buffer = np.empty(shape, np.float32)
         round_in_place = None if a.exact_in_carrier else a.rounder(shape)

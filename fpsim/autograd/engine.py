@@ -143,7 +143,7 @@ def _evaluate(
 ) -> Any:  # fmt: skip
     """Run a formula in the arithmetic that its kind asks for."""
     if rule.takes_accumulator:
-        acc = precision.accumulator(context.rounding_generator).for_inputs(*formats)
+        acc = precision.accumulator(context.rounding_generator, tuple(formats))
         with np.errstate(all="ignore"):
             return rule.formula(*arrays, acc=acc, **metadata)
     if rule.kind is Kind.EXACT:
@@ -268,13 +268,11 @@ def _contribution(node: Node, argument: int, x: Tensor, g: Array, fmt: Format, c
     computed = computed if isinstance(computed, Wide) else np.asarray(computed)
     axes = _broadcast_axes(computed.shape, x.shape)
     if axes:
-        acc = precision.accumulator(context.rounding_generator)
+        terms = fmt if rule.kind is Kind.EXACT else precision.accumulate
         if isinstance(computed, Wide) or rule.kind is Kind.POINTWISE:
             key = draw_key(context.rounding_generator) if first_mode == "stochastic" else 0
             computed = round_to(computed, first_fmt, first_mode, saturate=precision.saturate, key=key)
-            acc = acc.for_inputs(first_fmt)
-        else:
-            acc = acc.for_inputs(fmt if rule.kind is Kind.EXACT else precision.accumulate)
+        acc = precision.accumulator(context.rounding_generator, (terms,))
         computed = np.asarray(acc.sum(computed, axis=axes, keepdims=True)).reshape(x.shape)
     elif rule.kind is Kind.EXACT and target.storage.holds(fmt):
         return np.asarray(computed, target.storage.carrier)  # already on the grid
@@ -284,8 +282,10 @@ def _contribution(node: Node, argument: int, x: Tensor, g: Array, fmt: Format, c
 
 
 def _broadcast_axes(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes of `shape` along which an array of shape `of` was repeated."""
+    """The axes of `shape` along which an array of shape `of` was repeated; none where `shape` is a reduction of it."""
     extra = len(shape) - len(of)
+    if extra < 0:
+        return ()
     return tuple(range(extra)) + tuple(i + extra for i, n in enumerate(of) if n == 1 and shape[i + extra] != 1)
 
 

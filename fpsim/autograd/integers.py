@@ -9,7 +9,25 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["IntegerArray"]
+from fpsim.errors import DataError, expected
+
+__all__ = ["IntegerArray", "as_integers", "integer_type"]
+
+
+def integer_type(like: Any) -> np.dtype[Any] | None:
+    """The integer or bool type of NumPy (or Python) that `like` is, or None."""
+    if isinstance(like, type) and (issubclass(like, np.integer | np.bool_) or like in (int, bool)):
+        return np.dtype(like)
+    return like if isinstance(like, np.dtype) and like.kind in "biu" else None
+
+
+def as_integers(op: str, data: Any, dtype: np.dtype[Any]) -> IntegerArray:
+    """`data` as integers, towards zero, as an array with PyTorch's methods."""
+    values = np.asarray(data)
+    if values.dtype.kind == "f" and dtype.kind != "b" and not np.isfinite(values).all():
+        got = f"{values[~np.isfinite(values)].flat[0]}"
+        raise DataError(expected(op, "finite numbers to make integers of", got, "mask it first"))
+    return values.astype(dtype).view(IntegerArray)
 
 
 class IntegerArray(np.ndarray):

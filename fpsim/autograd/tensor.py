@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpsim.autograd.context import current
+from fpsim.autograd.integers import as_integers, integer_type
 from fpsim.errors import ArgumentError, ArgumentTypeError, GradientError, ShapeError, expected
 from fpsim.formats import Format, float16
 from fpsim.precision import Precision
@@ -215,6 +216,15 @@ class Tensor:
         if self._node is not None:
             self._node.keeps_gradient = self
 
+    def forget_gradient(self, set_to_none: bool = True) -> None:
+        """Drop the gradient, and a master's; without `set_to_none` it becomes zeros."""
+        if self.master is not None:
+            self.master.grad = None
+        if set_to_none:
+            self.grad = None
+        elif self.grad is not None:
+            self.grad = Tensor(np.zeros_like(self.grad._data), self.grad.precision)
+
     def replace_values(self, data: Array) -> None:
         """Take other values, already on the grid, and count the change: a graph made before becomes an error."""
         if data.shape != self.shape:
@@ -259,6 +269,8 @@ class Tensor:
             note_device()
         if target is None:
             return self
+        if (integers := integer_type(target)) is not None:
+            return as_integers("to", self._data, integers)  # type: ignore[return-value]  # labels
         wanted = Precision.parse(target)
         return self if wanted == self.precision and not copy else cast(self, wanted)
 
@@ -273,6 +285,10 @@ class Tensor:
     def double(self) -> Tensor:
         """``to("float64")``."""
         return self.to("float64")
+
+    def long(self) -> Any:
+        """The whole parts as an int64 array: labels and indices are no tensors."""
+        return self.to(np.int64)
 
     def bfloat16(self) -> Tensor:
         """``to("bfloat16")``."""
@@ -364,7 +380,8 @@ def tensor(
     ----------
     data : array_like
     dtype : format, optional
-        Storage; the default precision's (float32/float32) unless given, whatever the data's own dtype.
+        Storage; the default precision's (float32/float32) unless given, whatever the data's own dtype. An integer type
+        (``fp.long``, ``np.int64``) gives an array of labels instead of a tensor.
     accumulate : format, optional
         Of sums into the tensor; the storage format unless given.
     precision : Precision or str, optional
@@ -383,6 +400,9 @@ def tensor(
     """
     if device is not None:
         note_device()
+    if (integers := integer_type(dtype)) is not None:
+        given = data._data if isinstance(data, Tensor) else data
+        return as_integers("tensor", given, integers)  # type: ignore[return-value]  # labels
     chosen = chosen_precision("tensor", dtype, accumulate, precision)
     if isinstance(data, Tensor):
         data = data._data

@@ -44,8 +44,9 @@ class Run:
         The steps that the scaler skipped.
     accuracy, test_loss : float
         On the test images, at the end.
-    counts : dict
-        Of gradients: ``elements nonzero overflow to_zero subnormal inexact nan infinite``.
+    counts, activations : dict
+        Of gradients, and of results in the forward pass: ``elements nonzero overflow to_zero subnormal inexact nan
+        infinite``, over the steps that were counted.
     lost_updates : float
         Share of the nonzero updates that left their weight as it was.
     nbytes : dict
@@ -67,6 +68,7 @@ class Run:
     accuracy: float
     test_loss: float
     counts: dict[str, int]
+    activations: dict[str, int]
     lost_updates: float
     nbytes: dict[str, int]
     seconds: float

@@ -149,9 +149,9 @@ def _overflow(part: Comparison) -> str:
     if _has(part, "float16/float32"):
         half = part["float16/float32"]
         lost = next((i for i, loss in enumerate(half.loss) if not math.isfinite(loss)), None)
-        text = f"Pixels up to 255: {percent(half.share('overflow'))} of float16/float32's gradients overflow"
-        text += f" ({half.counts['infinite']:,} stored as infinity)"
-        text += f", and its loss is lost at step {lost}." if lost is not None else "."
+        beyond = half.counts["overflow"] + half.activations["overflow"]
+        text = f"Raw pixels and a loss 2**12 times as large: in float16/float32 {beyond:,} gradients and activations overflow"
+        text += f", and its loss is nan from step {lost} on." if lost is not None else "."
     if _has(part, "mixed_float16"):
         mixed = part["mixed_float16"]
         text += f" mixed_float16 skips {len(mixed.skipped)} of {mixed.steps} steps, its scale falls from"

@@ -27,8 +27,8 @@ __all__ = ["Progress", "images_from", "train"]
 #: Called with (recipe, seed, step, steps) after each step.
 Progress = Callable[[str, int, int, int], None]
 
-#: So many steps of a run are counted: enough for shares, cheap enough to leave on.
-COUNTED = 40
+#: So many steps of a run are counted at least: all of a short run, a share of a long one.
+COUNTED = 200
 
 
 def train(
@@ -104,6 +104,7 @@ def train(
         accuracy=0.0,
         test_loss=0.0,
         counts={},
+        activations={},
         lost_updates=0.0,
         nbytes={},
         seconds=0.0,
@@ -134,7 +135,8 @@ def train(
         run,
         accuracy=accuracy,
         test_loss=test_loss,
-        counts={k: v for k, v in vars(report.gradients).items()},
+        counts=dict(vars(report.gradients)),
+        activations=dict(vars(report.total(role="activation", phase="forward"))),
         lost_updates=report.lost_updates,
         nbytes=nbytes,
         seconds=time.perf_counter() - started,

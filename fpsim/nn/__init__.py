@@ -1,11 +1,32 @@
 """Networks under PyTorch's names, so that a PyTorch snippet runs after changing its imports.
 
-Layer 5. `module` is the base, `functional` the functions, `layers` and `losses` what holds their settings.
+Layer 5. `module` is the base, `functional` the functions; `layers`, `plain_layers`, `containers` and `losses` the rest.
 """
 
 from fpsim.nn import functional, init, utils
-from fpsim.nn.layers import *  # noqa: F403
+from fpsim.nn.containers import ModuleDict, ModuleList, Sequential
+from fpsim.nn.layers import BatchNorm2d, Conv2d, Embedding, LayerNorm, Linear
 from fpsim.nn.lenet import LeNet
 from fpsim.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from fpsim.nn.module import Module, Parameter
+from fpsim.nn.plain_layers import (
+    GELU,
+    AvgPool2d,
+    Dropout,
+    Flatten,
+    Identity,
+    LogSoftmax,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)  # fmt: skip
 from fpsim.nn.saving import load_weights, save_weights
+
+__all__ = [
+    "GELU", "AvgPool2d", "BCEWithLogitsLoss", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Embedding",
+    "Flatten", "Identity", "LayerNorm", "LeNet", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
+    "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ReLU", "Sequential", "Sigmoid", "Softmax", "Tanh",
+    "functional", "init", "load_weights", "save_weights", "utils",
+]  # fmt: skip

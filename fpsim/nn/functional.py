@@ -5,19 +5,40 @@ Layer 5. No arithmetic here; the operations are in `fpsim.ops`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fpsim.autograd.context import current
-from fpsim.autograd.tensor import Tensor, store
+from fpsim.autograd.context import current, using
+from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, expected
+from fpsim.nn.loss_functions import (
+    binary_cross_entropy_with_logits,
+    checked_tensor,
+    cross_entropy,
+    mse_loss,
+    nll_loss,
+)
 from fpsim.ops import conv, elementwise, linalg, norm
-from fpsim.ops import loss as losses
 from fpsim.ops.functions import (
-    flatten, gelu, getitem, log_softmax, mean, mul, pad, relu, sigmoid, softmax, sub, sum, tanh, where,
-)  # fmt: skip
+    add,
+    flatten,
+    gelu,
+    getitem,
+    log_softmax,
+    mean,
+    mul,
+    pad,
+    relu,
+    sigmoid,
+    softmax,
+    squeeze,
+    tanh,
+    unsqueeze,
+    var,
+    where,
+)
 from fpsim.precision import Precision
 
 __all__ = [
@@ -25,15 +46,6 @@ __all__ = [
     "flatten", "gelu", "layer_norm", "linear", "log_softmax", "max_pool2d", "mse_loss", "nll_loss", "pad", "relu",
     "sigmoid", "softmax", "tanh",
 ]  # fmt: skip
-
-REDUCTIONS = ("mean", "sum", "none")
-
-
-def _tensor(op: str, x: Any) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise ArgumentTypeError(expected(op, "a tensor", type(x).__name__, "make one with fp.tensor(x)"))
-    return x
-
 
 def pair(op: str, name: str, value: Any, least: int = 0) -> tuple[int, int]:
     """One integer for both axes, or two."""
@@ -44,18 +56,12 @@ def pair(op: str, name: str, value: Any, least: int = 0) -> tuple[int, int]:
     return int(values[0]), int(values[1])
 
 
-def _reduction(op: str, reduction: str) -> str:
-    if reduction not in REDUCTIONS:
-        raise ArgumentError(expected(op, f"a reduction of {', '.join(REDUCTIONS)}", f"{reduction!r}", "choose one"))
-    return reduction
-
-
 # Layers --------------------------------------------------------------------------------------------------------------
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x @ weight.T + bias`` over the last axis; the bias is added in the accumulator."""
-    x = _tensor("linear", x)
+    x = checked_tensor("linear", x)
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         got = f"x.shape={x.shape}, weight.shape={weight.shape}"
         raise ShapeError(expected("linear", f"{weight.shape[1]} features in the last axis", got, "flatten the input"))
@@ -66,10 +72,10 @@ def conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """Cross-correlation of images (n, channel, row, column), or one image, with kernels (out, channel / groups, ...)."""
-    x = _tensor("conv2d", x)
+    """Cross-correlation of images (n, channel, row, column), or of one, with kernels (out, channel / groups, ...)."""
+    x = checked_tensor("conv2d", x)
     if x.ndim == 3:
-        return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
+        return squeeze(conv2d(unsqueeze(x, 0), weight, bias, stride, padding, dilation, groups), 0)
     stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
     kernel = weight.shape[2:]
     got = f"x.shape={x.shape}, weight.shape={weight.shape}, groups={groups}"
@@ -84,14 +90,10 @@ def conv2d(
     else:
         up, left = pair("conv2d", "padding", 0 if padding == "valid" else padding)
         border = ((up, up), (left, left))
-    sizes = [n + sum_ - d * (k - 1) for n, sum_, d, k in zip(x.shape[2:], map(_total, border), dilation, kernel, strict=True)]
-    if min(sizes) < 1:
+    axes = zip(x.shape[2:], border, dilation, kernel, strict=True)
+    if min(n + before + after - d * (k - 1) for n, (before, after), d, k in axes) < 1:
         raise ShapeError(expected("conv2d", "images at least as large as the kernel", got, "add padding"))
     return conv.conv2d(x, weight, bias, stride=stride, padding=border, dilation=dilation, groups=groups)
-
-
-def _total(ends: tuple[int, int]) -> int:
-    return ends[0] + ends[1]
 
 
 def _windows(
@@ -118,12 +120,15 @@ def _windows(
 
 
 def max_pool2d(
-    x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Tensor:
+    x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:  # fmt: skip
     """The largest of each window, the first of equals; NaN wins."""
-    x = _tensor("max_pool2d", x)
+    x = checked_tensor("max_pool2d", x)
+    if return_indices:
+        raise ArgumentError(expected("max_pool2d", "values only", "return_indices=True", "leave it out"))
     if x.ndim == 3:
-        return max_pool2d(x.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode).squeeze(0)
+        return squeeze(max_pool2d(unsqueeze(x, 0), kernel_size, stride, padding, dilation, ceil_mode), 0)
     _check_images("max_pool2d", x)
     return conv.max_pool2d(x, **_windows("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode))
 
@@ -138,10 +143,10 @@ def avg_pool2d(
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """The mean of each window."""
-    x = _tensor("avg_pool2d", x)
+    x = checked_tensor("avg_pool2d", x)
     if x.ndim == 3:
         options = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-        return avg_pool2d(x.unsqueeze(0), *options).squeeze(0)
+        return squeeze(avg_pool2d(unsqueeze(x, 0), *options), 0)
     _check_images("avg_pool2d", x)
     window = _windows("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
     window.pop("dilation")
@@ -159,25 +164,46 @@ def avg_pool2d(
 
 
 def batch_norm(
-    x: Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
-    eps: float = 1e-5,
+    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
-    """Normalise each channel by the batch's statistics (training, or none kept) or by the running ones."""
+    """Normalise each channel by the batch's statistics (training, or none kept) or by the running ones.
+
+    In training the running ones move, in place: ``running = (1 - momentum) * running + momentum * batch``, each step
+    rounded to their own format, the batch's variance divided by n - 1.
+    """
     shape = (1, -1, *[1] * (x.ndim - 2))
     w, b = (None if p is None else p.reshape(shape) for p in (weight, bias))
-    if training or running_mean is None:
-        axis = (0, *range(2, x.ndim))
-        if int(np.prod([x.shape[i] for i in axis])) < 2 and training:
-            got = f"x.shape={x.shape}"
-            raise ShapeError(expected("batch_norm", "more than one value per channel in training", got, "use eval()"))
-        return norm.batch_norm(x, w, b, axis=axis, eps=eps)
-    stats = {"mean": running_mean, "var": running_var}
-    arrays = {k: (v._data if isinstance(v, Tensor) else np.asarray(v)).reshape(shape) for k, v in stats.items()}
-    return norm.normalize_with(x, w, b, **arrays, eps=eps)
+    if not training and running_mean is not None:
+        assert running_var is not None
+        mean_, var_ = (kept._data.reshape(shape) for kept in (running_mean, running_var))
+        return norm.normalize_with(x, w, b, mean=mean_, var=var_, eps=eps)
+    axis = (0, *range(2, x.ndim))
+    if training and x.size // max(x.shape[1], 1) < 2:
+        got = f"x.shape={x.shape}"
+        raise ShapeError(expected("batch_norm", "more than one value per channel in training", got, "use eval()"))
+    out = norm.batch_norm(x, w, b, axis=axis, eps=eps)
+    if training and running_mean is not None:
+        for running, statistic in ((running_mean, mean), (running_var, var)):
+            assert running is not None
+            _move(running, statistic, x, axis, momentum)
+    return out
+
+
+def _move(running: Tensor, statistic: Callable[..., Tensor], x: Tensor, axis: tuple[int, ...], momentum: float) -> None:
+    """Move a running statistic towards the batch's, computed in the wider of its own format and the input's."""
+    own = running.precision
+    order = (current().precision or x.precision).order
+    plain = Precision(own.storage, order=None if order == "blas" else order)
+    with using(precision=None, autocast=None, grad_enabled=False):
+        batch = statistic(x.detach() if x.dtype.holds(own.storage) else x.detach().to(plain), dim=axis)
+        moved = add(mul(running.detach(), 1 - momentum), mul(batch.to(own), momentum))
+        running.replace_values(moved.to(own)._data)
 
 
 def layer_norm(x: Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
     """Normalise over the last axes, of the sizes named."""
+    x = checked_tensor("layer_norm", x)
     sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not sizes or x.shape[-len(sizes) :] != sizes:
         got = f"x.shape={x.shape}"
@@ -185,11 +211,18 @@ def layer_norm(x: Tensor, normalized_shape: Any, weight: Any = None, bias: Any =
     return norm.layer_norm(x, weight, bias, axis=tuple(range(x.ndim - len(sizes), x.ndim)), eps=eps)
 
 
-def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+def embedding(
+    indices: Any, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> Tensor:  # fmt: skip
     """Rows of `weight`; the row `padding_idx` gets no gradient."""
+    if max_norm is not None or scale_grad_by_freq:
+        got = f"max_norm={max_norm!r}, scale_grad_by_freq={scale_grad_by_freq!r}"
+        raise ArgumentError(expected("embedding", "rows as they are", got, "leave both out"))
     at = np.asarray(indices)
     if at.dtype.kind not in "iu":
-        raise ArgumentTypeError(expected("embedding", "integer indices", f"dtype={at.dtype}", "convert with .astype(int)"))
+        got = f"dtype={at.dtype}"
+        raise ArgumentTypeError(expected("embedding", "integer indices", got, "convert with .astype(int)"))
     if at.size and (at.min() < 0 or at.max() >= len(weight)):
         got = f"indices from {at.min()} to {at.max()}"
         raise DataError(expected("embedding", f"indices from 0 to {len(weight) - 1}", got, "enlarge the embedding"))
@@ -200,8 +233,15 @@ def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> T
     return where(padded, rows.detach(), rows)
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True, rng: np.random.Generator | None = None) -> Tensor:
-    """In training, zero with probability p, else ``x / (1 - p)``; drawn from the context's generator unless given."""
+def dropout(
+    x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *,
+    rng: np.random.Generator | None = None,
+) -> Tensor:  # fmt: skip
+    """In training, zero with probability p, else ``x / (1 - p)``; drawn from the context's generator unless given.
+
+    `inplace` is ignored.
+    """
+    x = checked_tensor("dropout", x)
     if not 0 <= p <= 1:
         raise ArgumentError(expected("dropout", "a probability from 0 to 1", f"p={p!r}", "correct it"))
     if not training or p == 0:
@@ -209,98 +249,3 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, rng: np.random.Gen
     generator = current().generator if rng is None else rng
     kept = generator.random(x.shape) >= p
     return elementwise.dropout(x, kept=kept, probability=min(float(p), 1 - 2**-53))
-
-
-# Losses --------------------------------------------------------------------------------------------------------------
-
-
-def _labels(op: str, x: Tensor, target: Any, ignored: int) -> Any:
-    """Integer labels of shape (n, ...) for scores (n, class, ...)."""
-    y = target._data if isinstance(target, Tensor) else np.asarray(target)
-    if y.dtype.kind == "f" and (y == np.floor(y)).all() and isinstance(target, Tensor):
-        y = y.astype(np.int64)  # labels that went through fp.tensor
-    if y.dtype.kind not in "iu":
-        raise ArgumentTypeError(expected(op, "integer labels", f"dtype={y.dtype}", "give class numbers"))
-    wanted = (x.shape[0], *x.shape[2:]) if x.ndim > 1 else ()
-    if x.ndim == 0 or y.shape != wanted:
-        got = f"input.shape={x.shape}, target.shape={y.shape}"
-        raise ShapeError(expected(op, f"labels of shape {wanted}", got, "give one label per sample"))
-    if y.size == 0:
-        raise DataError(expected(op, "at least one sample", f"input.shape={x.shape}", "skip empty batches"))
-    classes = x.shape[1] if x.ndim > 1 else x.shape[0]
-    counted = y[y != ignored]
-    if counted.size and (counted.min() < 0 or counted.max() >= classes):
-        got = f"labels from {counted.min()} to {counted.max()}"
-        raise DataError(expected(op, f"labels from 0 to {classes - 1}", got, "number the classes from 0"))
-    return y
-
-
-def _class_loss(op: str, declared: Any, x: Tensor, target: Any, weight: Any, ignored: int, reduction: str, **more: Any) -> Tensor:
-    x = _tensor(op, x)
-    y = _labels(op, x, target, ignored)
-    if x.ndim == 1:
-        x, y = x.unsqueeze(0), y.reshape(1)
-        out = _class_loss(op, declared, x, y, weight, ignored, reduction, **more)
-        return out.squeeze(0) if reduction == "none" else out
-    if weight is not None:
-        weight = weight._data if isinstance(weight, Tensor) else np.asarray(weight, np.float64)
-        if weight.shape != (x.shape[1],):
-            got = f"weight.shape={weight.shape}"
-            raise ShapeError(expected(op, f"a weight for each of {x.shape[1]} classes", got, "give one each"))
-    return declared(x, labels=y, weight=weight, ignored=ignored, reduction=_reduction(op, reduction), **more)
-
-
-def nll_loss(
-    input: Tensor, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
-) -> Tensor:
-    """Negative log likelihood of log probabilities (n, class, ...)."""
-    return _class_loss("nll_loss", losses.nll, input, target, weight, ignore_index, reduction)
-
-
-def cross_entropy(
-    input: Tensor, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:  # fmt: skip
-    """log_softmax over the classes, then negative log likelihood; each step rounded to the accumulator's format."""
-    if not 0 <= label_smoothing <= 1:
-        got = f"label_smoothing={label_smoothing!r}"
-        raise ArgumentError(expected("cross_entropy", "smoothing from 0 to 1", got, "correct it"))
-    options = {"smoothing": float(label_smoothing)}
-    return _class_loss("cross_entropy", losses.cross_entropy, input, target, weight, ignore_index, reduction, **options)
-
-
-def _reduce(x: Tensor, reduction: str) -> Tensor:
-    return x if reduction == "none" else sum(x) if reduction == "sum" else mean(x)
-
-
-def _check_alike(op: str, x: Tensor, target: Any) -> None:
-    if np.shape(target) != x.shape:
-        got = f"input.shape={x.shape}, target.shape={np.shape(target)}"
-        raise ShapeError(expected(op, "a target of the input's shape", got, "reshape one"))
-    if x.size == 0:
-        raise DataError(expected(op, "at least one sample", f"input.shape={x.shape}", "skip empty batches"))
-
-
-def mse_loss(input: Tensor, target: Any, reduction: str = "mean") -> Tensor:
-    """``(input - target)^2``, reduced: a composite of three operations, each stored."""
-    x = _tensor("mse_loss", input)
-    _check_alike("mse_loss", x, target)
-    _reduction("mse_loss", reduction)
-    autocast = current().autocast
-    if autocast is not None and (listed := autocast.precision_for("mse_loss", [x.precision])) is not None:
-        x = x.to(listed)
-    difference = sub(x, target)
-    return _reduce(mul(difference, difference), reduction)
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
-) -> Tensor:
-    """Binary cross entropy of sigmoid(input), in the form that does not overflow."""
-    x = _tensor("binary_cross_entropy_with_logits", input)
-    _check_alike("binary_cross_entropy_with_logits", x, target)
-    options = {"reduction": _reduction("binary_cross_entropy_with_logits", reduction)}
-    if not isinstance(target, Tensor):
-        plain = Precision(x.dtype, x.accumulate)
-        target = Tensor(store(np.asarray(target, np.float64), plain), x.precision)
-    return losses.bce_with_logits(x, target, weight, pos_weight, **options)

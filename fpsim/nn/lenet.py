@@ -34,5 +34,5 @@ class LeNet(Module):
         """Log probabilities of the ten classes."""
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        x = F.relu(self.fc1(x.reshape(-1, 64 * 5 * 5)))
+        x = F.relu(self.fc1(F.flatten(x, 1)))
         return F.log_softmax(self.fc2(x), dim=1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,19 @@ from fpsim.errors import ArgumentError, ArgumentTypeError, ShapeError, expected
 from fpsim.precision import Precision
 from fpsim.rounding.kernel import Array
 
-__all__ = ["Module", "Parameter"]
+__all__ = ["LoadedKeys", "Module", "Parameter"]
+
+
+class LoadedKeys(NamedTuple):
+    """What `Module.load_state_dict` gives: names that were missing, and names that were not known."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"LoadedKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
 class Parameter(Tensor):
@@ -47,6 +59,12 @@ class Parameter(Tensor):
         self.replace_values(store(self._data, precision))
         self.precision = precision
 
+    def take(self, values: Any) -> None:
+        """Take other values, rounded once; a master takes them in its own format."""
+        self.replace_values(store(values, self.precision))
+        if self.master is not None:
+            self.master.replace_values(store(values, self.master.precision))
+
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
@@ -73,28 +91,36 @@ class Module:
             ("_parameters", {}),
             ("_modules", {}),
             ("_buffers", {}),
+            ("_unsaved", set()),
+            ("_path", ""),
             ("training", True),
             ("precision", None),
             ("output_precision", None),
             ("autocast", None),
-            ("_name", ""),
         ):
             object.__setattr__(self, name, value)
 
     # Parts -----------------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        """Put parameters, modules and buffers where the network finds them; anything else is an attribute."""
         if "_parameters" not in self.__dict__:
             got = f"{name} before it"
             raise ArgumentError(
                 expected(type(self).__name__, "super().__init__() first", got, "call super().__init__() in __init__")
             )
         homes = (self._parameters, self._modules, self._buffers)
-        home = self._parameters if isinstance(value, Parameter) else self._modules if isinstance(value, Module) else None
-        if home is None and name in self._buffers:
-            home = self._buffers
-        if home is None and value is None and name in self._parameters:
-            home = self._parameters
+        if isinstance(value, Parameter):
+            home: dict[str, Any] | None = self._parameters
+        elif isinstance(value, Module):
+            home = self._modules
+        else:
+            home = next((h for h in homes if name in h), None)
+            if home is self._parameters and value is not None:
+                got, remedy = f"{name}={type(value).__name__}", "wrap it: nn.Parameter(x)"
+                raise ArgumentTypeError(expected(type(self).__name__, "an nn.Parameter or None there", got, remedy))
+            if home is self._modules and value is not None:
+                home = None
         for other in homes:
             if other is not home:
                 other.pop(name, None)
@@ -104,7 +130,15 @@ class Module:
         self.__dict__.pop(name, None)
         home[name] = value
         if isinstance(value, Module):
-            object.__setattr__(value, "_name", name)
+            value._take_path(name)
+
+    def _take_path(self, path: str) -> None:
+        """Take the path from the nearest module that runs; a list of modules, which never runs, passes it on."""
+        object.__setattr__(self, "_path", path)
+        if type(self).forward is Module.forward:
+            for name, part in self._modules.items():
+                if part is not None:
+                    part._take_path(f"{path}.{name}")
 
     def __getattr__(self, name: str) -> Any:
         for home in ("_parameters", "_modules", "_buffers"):
@@ -124,13 +158,33 @@ class Module:
         """Add a parameter, or say with None that there is none of that name."""
         self._parameters[name] = parameter
 
-    def register_buffer(self, name: str, tensor: Any) -> None:
-        """Add values that belong to the state but are not trained."""
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Add values that belong to the network but are not trained; `persistent` ones are in the `state_dict`."""
         self._buffers[name] = tensor
+        if not persistent:
+            self._unsaved.add(name)
 
-    def add_module(self, name: str, module: Module) -> None:
+    def add_module(self, name: str, module: Module | None) -> None:
         """Add a part under a name."""
+        if module is not None and not isinstance(module, Module):
+            got = f"{name}={type(module).__name__}"
+            raise ArgumentTypeError(expected(type(self).__name__, "an nn.Module", got, "pass a module"))
+        if module is None:
+            self._modules[name] = None
+            return
         setattr(self, name, module)
+        if type(self).forward is Module.forward and self._path:
+            module._take_path(f"{self._path}.{name}")
+
+    register_module = add_module
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of a dotted name."""
+        modules = dict(self.named_modules())
+        if target not in modules:
+            known = ", ".join(name for name in modules if name)
+            raise ArgumentError(expected("get_submodule", "the name of a module", repr(target), f"use one of {known}"))
+        return modules[target]
 
     # Running ---------------------------------------------------------------------------------------------------------
 
@@ -140,8 +194,9 @@ class Module:
         raise ArgumentError(expected(type(self).__name__, "a forward method", got, "define forward(self, x)"))
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Run `forward` in the module's own precision, with its path in the context for observers."""
         context = current()
-        path = f"{context.module}.{self._name}".strip(".")
+        path = f"{context.module}.{self._path}".strip(".")
         changes: dict[str, Any] = {"module": path}
         if self.autocast is not None:
             changes["autocast"] = self.autocast
@@ -177,16 +232,16 @@ class Module:
             waiting.extend(reversed(parts))
 
     def modules(self) -> Iterator[Module]:
-        """This module and all inside it."""
+        """The module itself and all inside it."""
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Names and modules directly inside."""
-        return iter(self._modules.items())
+        return ((name, part) for name, part in self._modules.items() if part is not None)
 
     def children(self) -> Iterator[Module]:
         """Modules directly inside."""
-        return iter(self._modules.values())
+        return (part for _, part in self.named_children())
 
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
         """Dotted names and parameters, each once, in order of definition."""
@@ -232,9 +287,9 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients."""
+        """Forget all gradients, the masters' too; without `set_to_none` those of the parameters become zeros."""
         for parameter in self.parameters():
-            parameter.grad = None
+            parameter.forget_gradient(set_to_none)
 
     def apply(self, function: Callable[[Module], Any]) -> Module:
         """Call a function on every module inside, then on this one."""
@@ -292,18 +347,24 @@ class Module:
 
     # State -----------------------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> OrderedDict[str, Any]:
-        """Names to parameters and buffers, detached."""
-        state: OrderedDict[str, Any] = OrderedDict()
+    def _named_state(self) -> Iterator[tuple[str, Module, str]]:
+        """For each parameter and saved buffer: its dotted name, the module that has it, its name there."""
         for path, module in self.named_modules():
             for home in (module._parameters, module._buffers):
                 for name, part in home.items():
-                    if part is not None:
-                        state[f"{path}.{name}".strip(".")] = part.detach() if isinstance(part, Tensor) else part
+                    if part is not None and name not in module._unsaved:
+                        yield f"{path}.{name}".strip("."), module, name
+
+    def state_dict(self, prefix: str = "") -> OrderedDict[str, Any]:
+        """Names to parameters and buffers, detached."""
+        state: OrderedDict[str, Any] = OrderedDict()
+        for full, module, name in self._named_state():
+            part = getattr(module, name)
+            state[prefix + full] = part.detach() if isinstance(part, Tensor) else part
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> None:
-        """Take values by name; tensors or arrays, rounded into each parameter's own format.
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
+        """Take values by name: tensors or arrays, rounded once into each parameter's own format.
 
         Raises
         ------
@@ -316,30 +377,28 @@ class Module:
             got = type(state_dict).__name__
             raise ArgumentTypeError(expected("load_state_dict", "a dict of arrays", got, "pass what state_dict() gave"))
         own = self.state_dict()
-        missing, unknown = [n for n in own if n not in state_dict], [n for n in state_dict if n not in own]
-        if strict and (missing or unknown):
-            got = "; ".join(
-                f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names
-            )
+        keys = LoadedKeys([n for n in own if n not in state_dict], [n for n in state_dict if n not in own])
+        if strict and any(keys):
+            found = zip(("missing", "unknown"), keys, strict=True)
+            got = "; ".join(f"{what} {', '.join(names)}" for what, names in found if names)
             raise ArgumentError(expected("load_state_dict", "the network's own names", got, "or pass strict=False"))
         values = {name: _array(state_dict[name]) for name in own if name in state_dict}
         for name, value in values.items():
-            if np.shape(value) != np.shape(own[name]):
-                got = f"{name} of shape {np.shape(value)}"
+            if np.shape(value) != np.shape(own[name]) or value.dtype.kind not in "fiub":
+                got = f"{name} of shape {np.shape(value)} and dtype {value.dtype}"
                 remedy = "load it into a network of the same sizes"
-                raise ShapeError(expected("load_state_dict", f"shape {np.shape(own[name])}", got, remedy))
-        for path, module in self.named_modules():
-            for name, parameter in module._parameters.items():
-                full = f"{path}.{name}".strip(".")
-                if parameter is not None and full in values:
-                    parameter.replace_values(store(values[full], parameter.precision))
-            for name, buffer in list(module._buffers.items()):
-                full = f"{path}.{name}".strip(".")
-                if full in values:
-                    tensor = isinstance(buffer, Tensor)
-                    module._buffers[name] = (
-                        Tensor(store(values[full], buffer.precision), buffer.precision) if tensor else values[full]
-                    )
+                raise ShapeError(expected("load_state_dict", f"numbers of shape {np.shape(own[name])}", got, remedy))
+        for full, module, name in list(self._named_state()):
+            if full not in values:
+                continue
+            part = getattr(module, name)
+            if isinstance(part, Parameter):
+                part.take(values[full])
+            elif isinstance(part, Tensor):
+                part.replace_values(store(values[full], part.precision))
+            else:
+                module._buffers[name] = values[full].astype(np.asarray(part).dtype)[()]
+        return keys
 
     # Showing ---------------------------------------------------------------------------------------------------------
 
@@ -348,12 +407,26 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
-        extra = self.extra_repr()
-        if not lines:
-            return f"{type(self).__name__}({extra})"
-        return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
+        lines = [self.extra_repr()] if self.extra_repr() else []
+        if not self._modules:
+            return f"{type(self).__name__}({''.join(lines)})"
+        for names, shown in _repeats([(name, repr(part)) for name, part in self._modules.items()]):
+            lines.append(f"({names}): " + shown.replace("\n", "\n  "))
+        return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"
 
 
-def _array(value: Any) -> Array | Any:
+def _repeats(parts: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Numbered parts that look alike, one after the other, as one line: ``(0-2): 3 x Linear(...)``, as in PyTorch."""
+    lines: list[tuple[str, str]] = []
+    start = 0
+    for i in range(1, len(parts) + 1):
+        if i < len(parts) and parts[i][0].isdigit() and parts[i][1] == parts[start][1]:
+            continue
+        (first, shown), last = parts[start], parts[i - 1][0]
+        lines.append((first, shown) if first == last else (f"{first}-{last}", f"{i - start} x {shown}"))
+        start = i
+    return lines
+
+
+def _array(value: Any) -> Array:
     return value._data if isinstance(value, Tensor) else np.asarray(value)

@@ -94,7 +94,7 @@ def _count_specials(counts: Counts, event: Rounded, magnitude: Array) -> None:
     overflow = finite & (beyond | np.isinf(after) | np.isnan(after))
     counts.overflow = int(np.count_nonzero(overflow))
     counts.infinite = int(np.count_nonzero(np.isinf(after)))
-    nan = np.isnan(after) & ~overflow
+    nan = np.asarray(np.isnan(after) & ~overflow)
     counts.inexact -= int(np.count_nonzero(nan))  # NaN differs from itself
     if nan.any():
         for operand in event.operands:
@@ -102,7 +102,7 @@ def _count_specials(counts: Counts, event: Rounded, magnitude: Array) -> None:
             if missing.shape == nan.shape:
                 nan &= ~missing
             elif missing.any():  # a sum over a NaN: it came in
-                nan[...] = False
+                nan = np.zeros_like(nan)
         counts.nan = int(np.count_nonzero(nan))
 
 

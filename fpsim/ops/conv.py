@@ -79,7 +79,7 @@ def _(g, out, x, w, b, *, stride, padding, dilation, groups, acc):
     """One sum over (n, row, column)."""
     samples_last = acc.order_for(x, g) == "blas"  # any order will do then
     columns, _ = _columns(x, w.shape[2:], stride, padding, dilation, groups, samples_last)
-    g = g.transpose((1, 2, 3, 0) if samples_last else (1, 0, 2, 3)).reshape(groups, len(w) // groups, -1)
+    g = g.transpose((1, 2, 3, 0) if samples_last else (1, 0, 2, 3)).reshape(groups, len(w) // groups, columns.shape[2])
     return acc.matmul(g, columns.transpose(0, 2, 1)).reshape(w.shape)
 
 
@@ -100,8 +100,8 @@ def _(g, out, x, w, b, *, stride, padding, dilation, groups, acc):
 def _input_gradient_by_blas(g, x, w, stride, padding, dilation, groups, acc):
     """The product for every tap at once, then each tap's plane added where it belongs (any order will do)."""
     (n, o, p, q), (_, _, r, s) = g.shape, w.shape
-    g = g.transpose(1, 2, 3, 0).reshape(groups, o // groups, -1)
-    taps = acc.matmul(w.reshape(groups, o // groups, -1).transpose(0, 2, 1), g).reshape(-1, r, s, p, q, n)
+    g = g.transpose(1, 2, 3, 0).reshape(groups, o // groups, p * q * n)
+    taps = acc.matmul(w.reshape(groups, o // groups, -1).transpose(0, 2, 1), g).reshape(x.shape[1], r, s, p, q, n)
     (top, bottom), (left, right) = padding
     c, height, width = x.shape[1:]
     total = np.zeros((c, height + top + bottom, width + left + right, n), taps.dtype)
@@ -135,9 +135,9 @@ def _input_gradient_in_order(g, x, w, stride, padding, dilation, groups, acc, or
             # (n, group, o, i, r, j, s)
             met = g[:, :, :, rows[i][:, r][:, :, None, None], columns[j][:, s][None, None]]
             met = np.where((has_row[i][:, r][:, :, None, None]) & (has_column[j][:, s][None, None]), met, 0)
-            met = met.transpose(1, 0, 3, 5, 2, 4, 6).reshape(groups, n * len(i) * len(j), -1)
+            met = met.transpose(1, 0, 3, 5, 2, 4, 6).reshape(groups, n * len(i) * len(j), o // groups * len(r) * len(s))
             taps = w[:, :, :, r[:, None], s].transpose(0, 1, 3, 4, 2).reshape(groups, met.shape[2], -1)
-            sums = acc.matmul(met, taps).reshape(groups, n, len(i), len(j), -1)
+            sums = acc.matmul(met, taps).reshape(groups, n, len(i), len(j), w.shape[2])
             out[:, :, :, i[:, None], j] = sums.transpose(1, 0, 4, 2, 3)
     return out.reshape(x.shape)
 
@@ -179,8 +179,10 @@ def _(g, out, x, *, kernel, stride, padding, dilation, acc):
     height, width = x.shape[2:]
     padded = _padded(x, padding, -np.inf)
     sizes = out.shape[2:]
-    apart = kernel[0] <= stride[0] and kernel[1] <= stride[1]
+    apart = all(d * (k - 1) < s for k, s, d in zip(kernel, stride, dilation, strict=True))
     has_nan = np.isnan(out).any()
+    # the border takes no part: also where a window holds -inf alone, its own first place is chosen
+    inside = _padded(np.ones((1, 1, height, width), bool), padding) if np.isneginf(out).any() else None
     free = np.ones_like(out, dtype=bool)
     gradient = np.zeros_like(padded, dtype=g.dtype) if apart else None
     found = np.zeros(out.shape, np.intp)
@@ -190,6 +192,8 @@ def _(g, out, x, *, kernel, stride, padding, dilation, acc):
         if has_nan:
             hit |= np.isnan(padded[:, :, *at]) & np.isnan(out)
         hit &= free
+        if inside is not None:
+            hit &= inside[:, :, *at]
         free ^= hit
         if gradient is not None:  # no place is met twice
             gradient[:, :, *at] = keep(hit, g)

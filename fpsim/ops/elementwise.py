@@ -26,7 +26,7 @@ def keep(mask, values):
     By bits, in a third of `np.where`'s time on masks without pattern; the memory layout of `values` is kept.
     """
     bits = _BITS[values.itemsize]
-    chosen = mask.astype(bits)
+    chosen = np.asarray(mask).astype(bits)
     np.negative(chosen, out=chosen)
     chosen &= values.view(bits)
     return chosen.view(values.dtype)
@@ -186,7 +186,8 @@ def _(g, out, x):
 @op(Kind.POINTWISE, "function")
 def sigmoid(x):
     """``1 / (1 + exp(-x))``."""
-    return 1 / (1 + np.exp(-x))
+    e = np.exp(-np.abs(x))  # cannot overflow
+    return np.where(x < 0, e, 1.0) / (1 + e)
 
 
 @sigmoid.vjp(0)
@@ -210,7 +211,7 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 def _normal_cdf(x):
     """Share of the standard normal distribution below x, accurate in the lower tail."""
-    return 0.5 * _erfc(x * -math.sqrt(0.5)).astype(np.float64)
+    return 0.5 * np.asarray(_erfc(x * -math.sqrt(0.5)), np.float64)
 
 
 @op(Kind.POINTWISE, "function")
@@ -223,7 +224,8 @@ def gelu(x):
 @gelu.vjp(0, steps="function")
 def _(g, out, x):
     density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    return g * (_normal_cdf(x) + np.where(np.isinf(x), 0.0, x * density))
+    slope = _normal_cdf(x) + np.where(np.isinf(x), 0.0, x * density)
+    return g * np.where((slope == 0) & (x < 0), -0.0, slope)  # where both terms underflow their sum is below zero
 
 
 @op(Kind.EXACT)
@@ -244,8 +246,8 @@ def _share_of_larger(g, larger, other):
 
 @op(Kind.EXACT)
 def maximum(x, y):
-    """The larger of two; NaN wins; a tie's gradient is halved."""
-    return np.maximum(x, y)
+    """The larger of two, the first of equals; NaN wins; a tie's gradient is halved."""
+    return np.where(x == y, x, np.maximum(x, y))  # NumPy's maximum of +0 and -0 is either one
 
 
 @maximum.vjp(0, Kind.POINTWISE, "elementary")
@@ -260,8 +262,8 @@ def _(g, out, x, y):
 
 @op(Kind.EXACT)
 def minimum(x, y):
-    """The smaller of two; NaN wins; a tie's gradient is halved."""
-    return np.minimum(x, y)
+    """The smaller of two, the first of equals; NaN wins; a tie's gradient is halved."""
+    return np.where(x == y, x, np.minimum(x, y))
 
 
 @minimum.vjp(0, Kind.POINTWISE, "elementary")
@@ -293,7 +295,10 @@ def _(g, out, x, y, *, condition):
 @op(Kind.EXACT, no_gradient=(1, 2))
 def clip(x, low, high):
     """``x`` brought between two bounds (None: no bound); the derivative at a bound is 1."""
-    return np.clip(x, low, high)
+    for bound, choose in ((low, np.maximum), (high, np.minimum)):
+        if bound is not None:
+            x = np.where(x == bound, x, choose(x, bound))  # NumPy's choice between +0 and -0 is either one
+    return x
 
 
 @clip.vjp(0)

@@ -19,7 +19,7 @@ def _target_weights(shape, labels, weight, ignored, smoothing, acc):
     kept = labels != ignored
     hot = np.arange(classes).reshape(1, -1, *[1] * (labels.ndim - 1)) == labels[:, None]
     weight = np.ones(classes) if weight is None else weight
-    by_class = acc.round(weight).reshape(1, -1, *[1] * (labels.ndim - 1))
+    by_class = acc.round(weight).astype(np.float64).reshape(1, -1, *[1] * (labels.ndim - 1))
     counts = np.where(hot, by_class, 0)
     share = counts.sum(1)
     if smoothing:

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from fpsim.autograd.op import Kind, op
+from fpsim.ops.elementwise import has_negative_zero
 from fpsim.rounding.wide import Wide
 
 __all__ = ["count_of", "max", "mean", "mean_steps", "min", "sum", "var"]
@@ -78,10 +79,19 @@ def _share_of_extreme(g, out, x, axis):
     return np.where(hit, g.reshape(kept) / count, 0.0)
 
 
+def _first_zero(best, x, axis):
+    """`best`, and where it is zero the first zero of `x` there: NumPy takes +0 or -0 as it comes."""
+    if not has_negative_zero(x):
+        return best
+    zeros = np.moveaxis(x, axis, range(len(axis))).reshape(-1, *(n for i, n in enumerate(x.shape) if i not in axis))
+    first = np.take_along_axis(zeros, np.argmax(zeros == 0, axis=0)[None], axis=0)
+    return np.where(best == 0, first.reshape(best.shape), best)
+
+
 @op(Kind.EXACT)
 def max(x, *, axis, keepdims):
-    """The largest element; NaN wins."""
-    return np.max(x, axis=axis, keepdims=keepdims)
+    """The largest element, the first of equals; NaN wins."""
+    return _first_zero(np.max(x, axis=axis, keepdims=keepdims), x, axis)
 
 
 @max.vjp(0, Kind.POINTWISE)
@@ -91,8 +101,8 @@ def _(g, out, x, *, axis, keepdims):
 
 @op(Kind.EXACT)
 def min(x, *, axis, keepdims):
-    """The smallest element; NaN wins."""
-    return np.min(x, axis=axis, keepdims=keepdims)
+    """The smallest element, the first of equals; NaN wins."""
+    return _first_zero(np.min(x, axis=axis, keepdims=keepdims), x, axis)
 
 
 @min.vjp(0, Kind.POINTWISE)

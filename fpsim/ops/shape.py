@@ -60,7 +60,8 @@ def _(g, out, x, *, index, acc):
 def scatter_sum(g, places, size, acc):
     """``out[p] = sum of g[i] over the i with places[i] == p``, in order of occurrence, by the accumulator; shape (size,).
 
-    Places that occur equally often are summed together, so each sum is one call's column.
+    What goes to a place alone is moved, not summed. Places that occur equally often are summed together, so each sum
+    is one call's column.
     """
     g, places = np.ravel(g), np.ravel(places)
     out = np.zeros(size, g.dtype)
@@ -71,7 +72,9 @@ def scatter_sum(g, places, size, acc):
     out = out.astype(np.result_type(out.dtype, acc.format.carrier))
     in_order = np.argsort(places, kind="stable")
     starts = np.cumsum(counts) - counts
-    for count in np.unique(counts[counts > 0]):
+    alone = in_order[starts[counts == 1]]
+    out[places[alone]] = g[alone]
+    for count in np.unique(counts[counts > 1]):
         chosen = np.flatnonzero(counts == count)
         rows = starts[chosen] + np.arange(count)[:, None]
         out[chosen] = acc.sum(g[in_order[rows]], axis=0)

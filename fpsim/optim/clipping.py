@@ -12,6 +12,7 @@ import numpy as np
 
 from fpsim.autograd.tensor import Tensor, round_into
 from fpsim.errors import ArgumentError, ArgumentTypeError, GradientError, expected
+from fpsim.formats import float32
 from fpsim.optim.steps import Steps
 from fpsim.precision import Precision, promote
 from fpsim.rounding.kernel import Array
@@ -57,9 +58,10 @@ def clip_grad_norm_(
     """
     if not max_norm >= 0 or not norm_type > 0:
         got = f"max_norm={max_norm!r}, norm_type={norm_type!r}"
-        raise ArgumentError(expected("clip_grad_norm_", "a norm of at least 0 and a positive type", got, "correct them"))
+        invariant = "a norm of at least 0 and a positive type"
+        raise ArgumentError(expected("clip_grad_norm_", invariant, got, "correct them"))
     gradients = _gradients("clip_grad_norm_", parameters)
-    precision = promote([Precision(g.dtype) for g in gradients] or [Precision("float32")])
+    precision = promote([Precision(g.dtype) for g in gradients] or [Precision(float32)])
     with np.errstate(all="ignore"):
         norm = round_into(precision, _norm(np.array([_norm(g._data, norm_type) for g in gradients]), norm_type))
     if error_if_nonfinite and not np.isfinite(norm):

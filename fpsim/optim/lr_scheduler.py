@@ -12,7 +12,10 @@ from typing import Any
 from fpsim.errors import ArgumentError, expected
 from fpsim.optim.optimizer import Optimizer
 
-__all__ = ["CosineAnnealingLR", "ConstantLR", "ExponentialLR", "LambdaLR", "LRScheduler", "MultiStepLR", "OneCycleLR", "StepLR"]
+__all__ = [
+    "ConstantLR", "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "MultiStepLR", "OneCycleLR",
+    "StepLR",
+]  # fmt: skip
 
 
 class LRScheduler:
@@ -53,8 +56,13 @@ class LambdaLR(LRScheduler):
     """``initial_lr * function(epoch)``."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
-        several = isinstance(lr_lambda, Sequence)
-        self.lambdas: list[Callable[[int], float]] = list(lr_lambda) if several else [lr_lambda] * len(optimizer.param_groups)
+        count = len(optimizer.param_groups)
+        self.lambdas: list[Callable[[int], float]] = (
+            list(lr_lambda) if isinstance(lr_lambda, Sequence) else [lr_lambda] * count
+        )
+        if len(self.lambdas) != count:
+            got = f"{len(self.lambdas)} functions"
+            raise ArgumentError(expected("LambdaLR", f"one for each of {count} groups", got, "give one each"))
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -80,7 +88,9 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """Times `gamma` at each milestone."""
 
-    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
@@ -117,9 +127,9 @@ class ConstantLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """From the initial rate to `eta_min` along half a cosine of `T_max` epochs, and back (Loshchilov and Hutter 2017)."""
+    """From the initial rate to `eta_min` along half a cosine of `T_max` epochs, and back (Loshchilov, Hutter 2017)."""
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:  # noqa: N803
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -151,6 +161,9 @@ class OneCycleLR(LRScheduler):
         groups = optimizer.param_groups
         peaks = list(max_lr) if isinstance(max_lr, Sequence) else [max_lr] * len(groups)
         up = float(pct_start * total_steps) - 1
+        ends: tuple[float, ...]
+        names: tuple[str, ...]
+        momenta: tuple[str, ...]
         if three_phase:
             ends, names = (up, 2 * up, total_steps - 1.0), ("initial", "max", "initial", "min")
             momenta = ("max", "base", "max", "max")
@@ -181,8 +194,8 @@ class OneCycleLR(LRScheduler):
     def get_lr(self) -> list[float]:
         """Each group's; sets the momentum as well."""
         if self.last_epoch >= self.total_steps:
-            got = f"step {self.last_epoch + 1}"
-            raise ArgumentError(expected("OneCycleLR", f"at most {self.total_steps} steps", got, "make the cycle longer"))
+            got, remedy = f"step {self.last_epoch + 1}", "make the cycle longer"
+            raise ArgumentError(expected("OneCycleLR", f"at most {self.total_steps} steps", got, remedy))
         if self.cycle_momentum:
             momentum = self._between(self.momenta)
             for group in self.optimizer.param_groups:

@@ -63,7 +63,7 @@ class Optimizer:
         name = type(self).__name__
         if isinstance(params, Tensor):
             raise ArgumentTypeError(expected(name, "an iterable of tensors", "a tensor", "pass [parameter]"))
-        groups = list(params)
+        groups: list[Any] = list(params)
         if not groups:
             raise ArgumentError(expected(name, "at least one parameter", "none", "pass net.parameters()"))
         if update_rounding is not None:
@@ -88,8 +88,8 @@ class Optimizer:
         if unknown:
             got = ", ".join(f"{key}={group[key]!r}" for key in unknown)
             raise ArgumentError(expected(name, f"settings of {', '.join(self.defaults)}", got, "use one of those"))
-        given = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
-        params = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in given]  # of named_parameters()
+        given: list[Any] = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        params: list[Tensor] = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in given]
         known = {id(p) for other in self.param_groups for p in other["params"]}
         for p in params:
             if not isinstance(p, Tensor) or not p.is_leaf:
@@ -127,12 +127,7 @@ class Optimizer:
         """Forget all gradients, the masters' too; without `set_to_none` those of the parameters become zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.master is not None:
-                    p.master.grad = None
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad = Tensor(np.zeros_like(p.grad._data), p.grad.precision)
+                p.forget_gradient(set_to_none)
 
     # The step --------------------------------------------------------------------------------------------------------
 
@@ -212,8 +207,8 @@ class Optimizer:
         for i, entries in states.items():
             for name, value in entries.items():
                 if isinstance(value, Tensor) and (i >= len(params) or value.shape != params[i].shape):
-                    got = f"{name} of parameter {i} with shape {value.shape}"
-                    raise ShapeError(expected("load_state_dict", "state of the parameters' shapes", got, "check the network"))
+                    got, remedy = f"{name} of parameter {i} with shape {value.shape}", "check the network"
+                    raise ShapeError(expected("load_state_dict", "state of the parameters' shapes", got, remedy))
         for group, loaded in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({name: value for name, value in loaded.items() if name != "params"})
         self.state = {params[i]: entries for i, entries in states.items()}

@@ -24,8 +24,6 @@ __all__ = ["Steps"]
 #: A change takes at most two operations and is added by a third: where the sum is at least an eighth of the change,
 #: float64 is off by at most 17 units of the sum's last place.
 SLACK = 32
-import os
-BLOCKSIZE=int(os.environ.get('BS','16384'))
 #: Numbers and formats within these bounds: no step of float64 overflows or underflows.
 LARGEST_EXPONENT, LARGEST_NUMBER = 256, 2.0**300
 
@@ -61,7 +59,7 @@ class Steps:
 
     def add(self, x: Array, y: Array, alpha: float = 1.0) -> Array:
         """``x + alpha * y``, fused; alpha is rounded to the format first."""
-        alpha = float(round_to(np.asarray(alpha, np.float64), self.precision.storage))
+        alpha = self._in_format(alpha)
         return self._in_blocks(lambda place, x, y: self._fused(place, x, y, alpha), x, y)
 
     def add_number(self, x: Array, number: float) -> Array:
@@ -82,9 +80,14 @@ class Steps:
         """``x + value * a / b``."""
         return self._once(lambda a, b, value: value * a / b, x, (a, b), value)
 
+    def _in_format(self, number: float) -> float:
+        return float(round_to(np.asarray(number, np.float64), self.precision.storage))
+
     # How they round --------------------------------------------------------------------------------------------------
 
-    def _once(self, change: Callable[..., Any], onto: Array | None, arrays: tuple[Array, ...], *numbers: float) -> Array:
+    def _once(
+        self, change: Callable[..., Any], onto: Array | None, arrays: tuple[Array, ...], *numbers: float
+    ) -> Array:
         """``change(*arrays, *numbers)``, added to `onto` if there is one, rounded once."""
 
         def kernel(place: tuple[int, int], *parts: Array) -> Array:
@@ -101,8 +104,8 @@ class Steps:
         flat = [x.reshape(-1) for x in arrays]
         out = np.empty(flat[0].size, self.precision.storage.carrier)
         with np.errstate(all="ignore"):
-            for start in range(0, out.size, BLOCKSIZE):
-                block = slice(start, start + BLOCKSIZE)
+            for start in range(0, out.size, BLOCK):
+                block = slice(start, start + BLOCK)
                 out[block] = kernel((key, start), *(x[block] for x in flat))
         return out.reshape(arrays[0].shape)
 
@@ -128,6 +131,9 @@ class Steps:
         self, place: tuple[int, int], change: Callable[..., Any], base: Array | None, operands: tuple[Array, ...],
         numbers: tuple[float, ...],
     ) -> Array:  # fmt: skip
+        if base is None and all(n == self._in_format(n) for n in numbers):  # one operation on numbers of the format
+            work = work_for("elementary", self.precision.storage, self.formats, self.precision.rounding)
+            return self._round(place, _run(work, change, base, operands, numbers))
         if self.precision.rounding == "nearest_even":
             if all(is_small(fmt) for fmt in (self.precision.storage, *self.formats)):
                 return self._round(place, _run(np.float32, change, base, operands, numbers))
@@ -164,8 +170,9 @@ class Steps:
         p = self.precision
         index = np.arange(start, start + values.shape[0]) if p.rounding == "stochastic" else None
         return round_to(
-            values, p.storage, p.rounding, saturate=p.saturate, flush_subnormals=p.flush_subnormals, key=key, index=index
-        )
+            values, p.storage, p.rounding, saturate=p.saturate, flush_subnormals=p.flush_subnormals, key=key,
+            index=index,
+        )  # fmt: skip
 
 
 def _run(
@@ -205,7 +212,7 @@ def _odd_sum(a: Array, b: Array) -> Array:
 
 def _fma64(x: Array, y: Array, alpha: float) -> Array:
     """``x + alpha * y`` in float64 with one rounding (Boldo and Melquiond 2008, algorithm 5)."""
-    high, low = _two_product(y, np.float64(alpha))
+    high, low = _two_product(y, np.asarray(alpha, np.float64))
     to_x, rest = _two_sum(x, low)
     total, rest_of_total = _two_sum(high, to_x)
     result = total + _odd_sum(rest, rest_of_total)

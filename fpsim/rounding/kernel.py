@@ -7,6 +7,7 @@ round to nearest even that give the same bits. It knows nothing of tensors.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,7 @@ def _flat(x: Array, out: Array) -> tuple[Array, Array]:
     return np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(out).reshape(-1)
 
 
+@cache
 def _fast_kernel(dtype: np.dtype[Any], fmt: Format) -> Kernel | None:
     """The kernel for round to nearest even that is proven for this pair, or None."""
     work = float32 if dtype == np.float32 else float64
@@ -218,6 +220,7 @@ def _settle(rounded: Array, fmt: Format, saturate: bool, flush_subnormals: bool)
         rounded += 0.0
 
 
+@cache
 def _largest_kept(dtype: np.dtype[Any], fmt: Format) -> float:
     """The work type's own infinity needs no replacing where its range is the format's."""
     return np.inf if fmt.max * 2 > np.finfo(dtype).max else fmt.max

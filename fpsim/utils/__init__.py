@@ -1,6 +1,6 @@
 """PyTorch's path to the data loader: ``fpsim.utils.data``.
 
-Layer 5.
+Layer 6. Nothing else lives here.
 """
 
 from fpsim.utils import data

@@ -1,0 +1,192 @@
+"""``fpsim compare``, ``train``, ``plot``, and for developers ``bench``.
+
+Layer 10. Reads arguments, calls `fpsim.experiments` and `fpsim.plots`, prints and writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from fpsim.cli.frame import Command, print_json
+from fpsim.errors import ArgumentError, ResultsError, expected
+from fpsim.experiments import SCENARIOS, Comparison, compare, load, train
+from fpsim.experiments.results import write_whole
+from fpsim.experiments.scenario import scenario_named
+
+__all__ = ["COMMANDS"]
+
+
+def _training_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--steps", type=int, help="training steps (the scenario's)")
+    parser.add_argument("--batch", type=int, help="images a step (the scenario's)")
+    parser.add_argument("--lr", type=float, help="learning rate (the scenario's)")
+    parser.add_argument("--data", help="digits, fashion, or a folder of IDX files (digits)")
+    parser.add_argument("--order", help="of all sums: sequential, pairwise, blocked:64, kahan, exact, blas")
+
+
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    names = " ".join(SCENARIOS)
+    parser.add_argument("--scenario", nargs="+", default=list(SCENARIOS), metavar="NAME", help=f"of {names} (all)")
+    parser.add_argument("--recipe", nargs="+", metavar="RECIPE", help="formats to train in (the scenario's)")
+    parser.add_argument("--seed", nargs="+", type=int, default=[0], help="one or more seeds (0)")
+    _training_arguments(parser)
+    parser.add_argument("--out", default="figures", help="folder for compare.png and compare.json (figures)")
+    parser.add_argument("--quick", action="store_true", help="a few steps of everything, in half a minute")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    out = Path(options.out)
+    _check_folder(out)
+    scenarios = [scenario_named(name) for name in options.scenario]
+    results = Comparison([], [])
+    bar = _Bar()
+    for scenario in scenarios:
+        steps = scenario.quick_steps if options.quick and options.steps is None else options.steps
+        part = compare(
+            options.recipe,
+            scenario,
+            steps,
+            options.seed if len(options.seed) > 1 else options.seed[0],
+            progress=bar.of(scenario.name),
+            **_settings(options),
+        )
+        bar.clear()
+        if not options.json:
+            print(part.table().rpartition("\n")[0], flush=True)
+        results = Comparison([*results.runs, *part.runs], [*results.references, *part.references])
+    paths = _save(results, out)
+    if options.json:
+        print_json({**results.to_dict(), "files": [str(path) for path in paths]})
+    else:
+        print(results.table().rpartition("\n")[2])
+        print(f"Wrote {' and '.join(map(str, paths))}; fp.load({str(paths[1])!r}) reads the results back.")
+        _hint_at_kernels()
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("batch", "lr", "data", "order")}
+
+
+def _check_folder(out: Path) -> None:
+    """Whether results can be written, before minutes of training."""
+    probe = out / ".fpsim-probe"
+    write_whole(probe, b"")
+    probe.unlink()
+
+
+def _save(results: Comparison, out: Path) -> tuple[Path, Path]:
+    from fpsim.plots import style
+
+    picture = out / "compare.png"
+    write_whole(picture, style.saved_bytes(results.plot()))
+    return picture, results.save(out / "compare.json")
+
+
+def _hint_at_kernels() -> None:
+    """One line on what the compiled kernels would gain, once there are any."""
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", default="mixed_float16", help="formats to train in (mixed_float16)")
+    parser.add_argument("--scenario", default="published", help=f"of {' '.join(SCENARIOS)} (published)")
+    parser.add_argument("--seed", type=int, default=0, help="seed (0)")
+    _training_arguments(parser)
+    parser.add_argument("--out", help="file or folder for the results (none)")
+
+
+def _train(options: argparse.Namespace) -> int:
+    if options.out is not None:
+        _check_folder(Path(options.out).parent if options.out.endswith(".json") else Path(options.out))
+    bar = _Bar()
+    settings = _settings(options)
+    progress = bar.of(options.scenario)
+    run = train(options.recipe, options.steps, options.seed, scenario=options.scenario, progress=progress, **settings)
+    bar.clear()
+    saved = None if options.out is None else run.save(options.out)
+    if options.json:
+        print_json(Comparison([run]).to_dict()["runs"][0])
+    else:
+        print(Comparison([run]).table())
+        if saved is not None:
+            print(f"Wrote {saved}.")
+    return 0
+
+
+def _plot_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", help="a results file, or the folder that compare wrote")
+    parser.add_argument("--out", help="the picture (beside the results)")
+
+
+def _plot(options: argparse.Namespace) -> int:
+    from fpsim.plots import style
+
+    results = load(options.results)
+    if not isinstance(results, Comparison):
+        results = Comparison([results])
+    source = Path(options.results)
+    folder = source if source.suffix != ".json" else source.parent
+    out = Path(options.out) if options.out else folder / "compare.png"
+    if out.suffix != ".png":
+        raise ResultsError(expected("plot", "a picture's name ending in .png", f"--out {out}", "rename it"))
+    write_whole(out, style.saved_bytes(results.plot()))
+    print_json({"file": str(out)}) if options.json else print(f"Wrote {out}.")
+    return 0
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=15, help="repetitions of each measurement (15)")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        suite = importlib.import_module("benchmarks.suite")
+    except ModuleNotFoundError:
+        got = f"{Path.cwd()}"
+        raise ArgumentError(expected("bench", "fpsim's own checkout as folder", got, "run it from there")) from None
+    finally:
+        sys.path.pop(0)
+    results = suite.measure(options.rounds)
+    print_json(results) if options.json else print(suite.table(results))
+    return 0
+
+
+class _Bar:
+    """A progress bar on a terminal's stderr; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self.shown = sys.stderr.isatty()
+        self.last = 0.0
+
+    def of(self, scenario: str) -> Any:
+        """The callback of one scenario; None where no terminal looks."""
+
+        def show(recipe: str, seed: int, step: int, steps: int) -> None:
+            now = time.monotonic()
+            if now - self.last < 0.1 and step < steps:
+                return
+            self.last = now
+            done = 30 * step // steps
+            text = f"{scenario} {recipe} seed {seed}"
+            print(f"\r{text:44.44} [{'#' * done}{'.' * (30 - done)}] {step}/{steps} ", end="", file=sys.stderr, flush=True)
+
+        return show if self.shown else None
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self.shown:
+            print(f"\r{'':95}\r", end="", file=sys.stderr, flush=True)
+
+
+COMMANDS = (
+    Command("compare", "train the same network in several precisions, side by side", _compare_arguments, _compare),
+    Command("train", "train one network in one precision", _train_arguments, _train),
+    Command("plot", "draw saved results", _plot_arguments, _plot),
+    Command("bench", "measure fpsim's speed (for developers, in its checkout)", _bench_arguments, _bench),
+)
