@@ -135,9 +135,7 @@ def loss_and_gradients(p: dict[str, Array], x: Array, y: Array) -> tuple[float, 
     return float(loss), grad
 
 
-def sgd(
-    p: dict[str, Array], grad: dict[str, Array], velocity: dict[str, Array], lr: float, momentum: float
-) -> None:
+def sgd(p: dict[str, Array], grad: dict[str, Array], velocity: dict[str, Array], lr: float, momentum: float) -> None:
     """``v = momentum * v + g; p -= lr * v``, in place."""
     for name, v in velocity.items():
         v *= momentum

@@ -93,7 +93,8 @@ def measure(rounds: int = 15) -> dict[str, dict[str, float]]:
     taken = medians(steps, rounds)
     base = taken["plain NumPy float32"]
     return {
-        name: {"ms": 1e3 * taken[name], "ratio": taken[name] / base, "peak_mib": peak(step)} for name, step in steps.items()
+        name: {"ms": 1e3 * taken[name], "ratio": taken[name] / base, "peak_mib": peak(step)}
+        for name, step in steps.items()
     }
 
 

@@ -3,6 +3,8 @@
 The public names; each lives in the room that its import names. Importing fpsim needs NumPy alone.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from fpsim import amp, data, nn, optim, utils
 from fpsim.accumulate import Accumulator
 from fpsim.amp import autocast
@@ -75,7 +77,7 @@ from fpsim.ops.functions import (
     zeros_like,
 )  # fmt: skip
 from fpsim.precision import Precision
-from fpsim.rounding import all_values, decode, encode, inspect, nextafter, round, spacing, ulp
+from fpsim.rounding import all_values, decode, encode, nextafter, round, spacing, ulp
 from fpsim.torch_names import (
     accelerator,
     backends,
@@ -93,3 +95,15 @@ from fpsim.torch_names import (
 from fpsim.torch_names import bool_ as bool
 from fpsim.torch_names import float_ as float
 from fpsim.torch_names import int_ as int
+
+if TYPE_CHECKING:
+    from fpsim.rounding import Anatomy, inspect
+
+
+def __getattr__(name: str) -> Any:
+    """`inspect` and `Anatomy` on first use: exact fractions take a while to import."""
+    if name in ("Anatomy", "inspect"):
+        from fpsim import rounding
+
+        return getattr(rounding, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,8 @@ Layer 0. Imports nothing of fpsim.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
@@ -18,8 +20,20 @@ __all__ = [
     "ScalarRoundingWarning",
     "ScalerError",
     "ShapeError",
-    "expected",
 ]
+
+
+def nearest(name: object, choices: Iterable[str], count: int = 4, otherwise: Iterable[str] = ()) -> str:
+    """The choices spelt most like `name`, for a remedy; `otherwise` (or all choices) where none is near.
+
+    >>> nearest("flaot16", ["float16", "float32", "bfloat16", "e5m2"], 2)
+    'float16, bfloat16'
+    """
+    import difflib  # needed only once something is wrong
+
+    choices = list(choices)
+    near = difflib.get_close_matches(str(name).lower(), choices, n=count, cutoff=0.5)
+    return ", ".join(near or otherwise or choices)
 
 
 def expected(op: str, invariant: str, got: str, remedy: str) -> str:

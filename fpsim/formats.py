@@ -5,7 +5,6 @@ Layer 0. Knows names and figures only: it never touches an array of values.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import math
 import re
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fpsim.errors import FormatError, expected
+from fpsim.errors import FormatError, expected, nearest
 
 __all__ = ["MODES", "Format", "FormatInfo", "finfo"]
 
@@ -331,10 +330,10 @@ def _parse(like: Any) -> tuple[int, int, int, str]:
         if name in _NAMED:
             return _NAMED[name]
     names = [*_NAMED, *_ALIASES]
-    near = difflib.get_close_matches(str(like).lower(), names, n=4, cutoff=0.5) or list(_NAMED)[:5]
+    near = nearest(like, names, otherwise=list(_NAMED)[:5])
     raise FormatError(
         expected(
-            "Format", "a floating-point format", repr(like), f"did you mean {', '.join(near)}? Or a split like e5m10"
+            "Format", "a floating-point format", repr(like), f"did you mean {near}? Or a split like e5m10"
         )
     )
 

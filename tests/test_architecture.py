@@ -14,6 +14,7 @@ PACKAGE = Path(fpsim.__file__).parent
 #: Every room and its layer. A room imports itself and rooms of lower layers.
 LAYERS = {
     "errors": 0,
+    "files": 0,
     "formats": 0,
     "rounding": 1,
     "accumulate": 2,

@@ -4,7 +4,10 @@ A row is added where the failure belongs; `test_bad_input` is the only test. Not
 remedy: ``{op}: expected {invariant}, got {name}={value!r}; {remedy}.``
 """
 
+import contextlib
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +16,12 @@ import fpsim as fp
 from fpsim.errors import (
     ArgumentError,
     ArgumentTypeError,
+    DataError,
     FormatError,
     GradientError,
     IndexingError,
     PrecisionError,
+    ResultsError,
     ShapeError,
 )
 
@@ -55,6 +60,30 @@ def set_item(x, index, value):
 
 def set_data(x, values):
     x.data = values
+
+
+def with_nan(x):
+    x = x.copy()
+    x[3, 0, 1, 2] = np.nan
+    return x
+
+
+def train_on(**changes):
+    images = fp.data.digits(size=8)
+    changed = images._replace(**{name: change(getattr(images, name)) for name, change in changes.items()})
+    return fp.train("float32", scenario="rounding", data=tuple(changed))
+
+
+def load_text(text):
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("r.json").write_text(text, encoding="latin1")
+        return fp.load("r.json")
+
+
+def total_of(**which):
+    with fp.observe() as report:
+        pass
+    return report.total(**which)
 
 
 ROWS = [
@@ -392,7 +421,65 @@ ROWS = [
     ("set an item of a leaf", lambda: set_item(leaf(3), 0, 1.0), GradientError,
      "in-place change: expected a leaf under no_grad, got a leaf that requires a gradient; write x = x + "
      "y, or use `with fp.no_grad():`."),
-    # Networks, training, results and the command line: add here ----------------------------------------------------
+    # Networks, training, results ------------------------------------------------------------------------------------
+    ("unknown recipe", lambda: fp.train("flaot16"), ArgumentError,
+     "recipe: expected a recipe's name, got 'flaot16'; did you mean float16, bfloat16, float64, mixed_float16?."),
+    ("unknown scenario", lambda: fp.train(scenario="underflw"), ArgumentError,
+     "compare: expected a scenario, got 'underflw'; did you mean underflow, overflow?."),
+    ("no steps", lambda: fp.train(steps=0), ArgumentError,
+     "train: expected a whole number of at least 1, got steps=0; leave it out for the scenario's own."),
+    ("half a step", lambda: fp.train(steps=2.5), ArgumentError,
+     "train: expected a whole number of at least 1, got steps=2.5; leave it out for the scenario's own."),
+    ("negative learning rate", lambda: fp.train(lr=-1), ArgumentError,
+     "train: expected a positive number, got lr=-1; leave it out for the scenario's own."),
+    ("learning rate nan", lambda: fp.train(lr=float("nan")), ArgumentError,
+     "train: expected a positive number, got lr=nan; leave it out for the scenario's own."),
+    ("momentum of 2", lambda: fp.train(momentum=2), ArgumentError,
+     "train: expected a number from 0 to 1, got momentum=2; leave it out for the scenario's own."),
+    ("batches of nothing", lambda: fp.train(batch=0), ArgumentError,
+     "train: expected a whole number of at least 1, got batch=0; leave it out for the scenario's own."),
+    ("a training seed below 0", lambda: fp.train(seed=-1), ArgumentError,
+     "train: expected a seed that is a whole number of at least 0, got seed=-1; use seed=0."),
+    ("a pixel that is nan", lambda: train_on(train_x=with_nan), DataError,
+     "train: expected finite pixels, got train_x[3, 0, 1, 2]=nan; replace missing pixels first."),
+    ("a label out of range", lambda: train_on(train_y=lambda y: y + 1), DataError,
+     "train: expected labels from 0 to 9, got train_y from 1 to 10; number the classes from 0."),
+    ("labels that are floats", lambda: train_on(train_y=lambda y: y * 1.0), DataError,
+     "train: expected 1437 integer labels, got train_y.shape=(1437,), dtype=float64; give one class per image."),
+    ("images of another size", lambda: fp.train("float32", data=tuple(fp.data.digits(size=8))), DataError,
+     "train: expected images of shape (n, 1, 32, 32), n at least 1, got train_x.shape=(1437, 1, 8, 8); reshape them."),
+    ("no images", lambda: train_on(test_x=lambda x: x[:0]), DataError,
+     "train: expected images of shape (n, 1, 8, 8), n at least 1, got test_x.shape=(0, 1, 8, 8); reshape them."),
+    ("a folder that is not there", lambda: fp.train(data="/nowhere"), DataError,
+     "train: expected digits, fashion or a folder of IDX files, got '/nowhere'; check the path."),
+    ("three arrays", lambda: fp.train(data=(1, 2, 3)), DataError,
+     "train: expected a name, a folder, or (train_x, train_y, test_x, test_y), got tuple; see fp.data."),
+    ("no recipes at all", lambda: fp.compare([]), ArgumentError,
+     "compare: expected different recipes, at least one, got []; name each once."),
+    ("a recipe twice", lambda: fp.compare(["float16", "float16"]), ArgumentError,
+     "compare: expected different recipes, at least one, got ['float16', 'float16']; name each once."),
+    ("results that are not there", lambda: fp.load("/nowhere/r.json"), ResultsError,
+     "load: expected a file that can be read, got /nowhere/r.json: No such file or directory; check the path."),
+    ("results cut short", lambda: load_text('{"kind": "fpsim resul'), ResultsError,
+     "load: expected a results file, got r.json, which is damaged or another file; run the command that wrote it again."),
+    ("a pickle", lambda: load_text("\x80\x04K\x01."), ResultsError,
+     "load: expected a results file, got r.json, which is damaged or another file; run the command that wrote it again."),
+    ("foreign results", lambda: load_text('{"loss": [1, 2]}'), ResultsError,
+     "load: expected a results file, got r.json, which fpsim did not write; choose one that save() wrote."),
+    ("results of another version", lambda: load_text('{"kind": "fpsim results", "version": 99}'), ResultsError,
+     "load: expected results of version 1, got r.json of version 99; use the fpsim that wrote it."),
+    ("results with a hole", lambda: load_text('{"kind": "fpsim results", "version": 1, "run": {"seed": 1}}'), ResultsError,
+     "load: expected complete results, got r.json, in which something is missing; run the command that wrote it again."),
+    ("a recipe that did not run", lambda: fp.experiments.Comparison([])["float16"], ResultsError,
+     "Comparison: expected a recipe of , got 'float16'; run it with compare()."),
+    ("too many labels", lambda: fp.nn.functional.cross_entropy(ones(2, 3), np.array([0, 1, 2])), ShapeError,
+     "cross_entropy: expected labels of shape (2,), got input.shape=(2, 3), target.shape=(3,); give one label per sample."),
+    ("a pattern that matches nothing", lambda: fp.amp.apply(fp.nn.LeNet(), {"convv*": "float16"}), ArgumentError,
+     "apply: expected patterns that match a module, got 'convv*'; the modules are conv1, conv2, fc1, fc2."),
+    ("observe never", lambda: fp.observe(every=0).__enter__(), ArgumentError,
+     "observe: expected every of at least 1, got every=0; count each step: every=1."),
+    ("a count of nothing known", lambda: total_of(colour="red"), ArgumentError,
+     "total: expected keywords of role, phase, module, op, format, got ['colour']; use those."),
 ]  # fmt: skip
 
 

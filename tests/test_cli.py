@@ -2,10 +2,9 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 
 import pytest
 
@@ -128,12 +127,13 @@ def test_a_bug_is_not_hidden(monkeypatch):
 
 
 def test_alone_it_runs_the_tour(capsys, monkeypatch):
-    tour = ModuleType("fpsim.experiments.tour")
-    tour.__spec__ = ModuleSpec(tour.__name__, None)
-    tour.main = lambda: print("1 + 0.0001, ten thousand times")
-    monkeypatch.setitem(sys.modules, tour.__name__, tour)
+    monkeypatch.setattr("fpsim.experiments.tour.STEPS", 3)
     assert main([]) == 0
-    assert capsys.readouterr().out == "1 + 0.0001, ten thousand times\n"
+    out = capsys.readouterr().out
+    assert re.search(r"ten thousand times, in float16: +1\.0 ", out)
+    assert re.search(r"1 \+ 1 \+ 1 \.\.\., ten thousand times: +2048 ", out)
+    assert "0 01011 1001100110" in out
+    assert re.search(r"float32 \d+ %, float16 \d+ %, float16 with one float32 copy of the weights \d+ %", out)
 
 
 def test_python_m_fpsim_and_a_reader_that_leaves():
@@ -145,3 +145,59 @@ def test_python_m_fpsim_and_a_reader_that_leaves():
         left.stdout.close()
         assert left.stderr.read() == b""
         assert left.wait() == 141
+
+
+# Training, comparing, plotting ----------------------------------------------------------------------------------------
+
+
+def test_compare_prints_tables_and_writes_a_picture_and_results(capsys, tmp_path):
+    arguments = ["compare", "--scenario", "rounding", "--steps", "4", "--recipe", "float32", "float16"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "rounding: What becomes of updates" in out
+    assert "says nothing about hardware" in out
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["compare.json", "compare.png"]
+    assert (tmp_path / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert fp.load(tmp_path / "out").recipes == ["float32", "float16"]
+
+
+def test_compare_for_machines_is_json(capsys, tmp_path):
+    arguments = ["compare", "--scenario", "rounding", "--steps", "2", "--recipe", "float32", "--json"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["runs"][0]["recipe"] == "float32"
+    assert len(content["files"]) == 2
+
+
+def test_train_and_plot(capsys, tmp_path):
+    target = tmp_path / "one.json"
+    arguments = ["train", "--scenario", "rounding", "--recipe", "float16", "--steps", "3", "--out", str(target)]
+    assert main(arguments) == 0
+    assert main(["plot", str(target), "--out", str(tmp_path / "one.png")]) == 0
+    assert (tmp_path / "one.png").exists()
+    assert "Wrote" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["compare", "--scenario", "x"], "fpsim: compare: expected a scenario, got 'x'; did you mean "),
+        (["train", "--recipe", "flaot16"], "fpsim: recipe: expected a recipe's name, got 'flaot16'; did you mean "),
+        (["train", "--steps", "0"], "fpsim: train: expected a whole number of at least 1, got steps=0; "),
+        (["train", "--steps", "x"], "fpsim train: argument --steps: invalid int value: 'x'; see "),
+        (["train", "--data", "/nowhere"], "fpsim: train: expected digits, fashion or a folder of IDX files, got "),
+        (["plot", "/nowhere"], "fpsim: load: expected a file that can be read, got /nowhere/compare.json: "),
+        (["compare", "--out", "/proc/x"], "fpsim: save: expected a place that can be written, got /proc/x/"),
+    ],
+)
+def test_a_wrong_experiment_is_one_line_and_status_2(arguments, complaint, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(complaint)
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_nothing_is_left_behind_where_training_fails(tmp_path, capsys):
+    assert main(["compare", "--scenario", "rounding", "--recipe", "flaot16", "--out", str(tmp_path / "out")]) == 2
+    assert list((tmp_path / "out").iterdir()) == []

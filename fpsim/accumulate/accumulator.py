@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -251,7 +250,7 @@ class Accumulator:
     def _one_product(
         self, x: Array, y: Array, out: Array, order: str, a: Arithmetic, formats: tuple[Format, ...], first_output: int
     ) -> None:
-        """One matrix product, tile by tile, the tiles on all cores; tiles are independent, so no bit depends on them."""
+        """One matrix product, tile by tile, the tiles on all cores; no bit depends on the tiles."""
         (rows, length), columns = x.shape, y.shape[1]
         work = _product_work(self.format, formats, x, y, self.rounding)
         # (the bounded steps take no care of the sign of zero: right where a sum starts at +0, as all but pairwise do)
@@ -281,6 +280,8 @@ class Accumulator:
             for at in tiles:
                 tile(at)
         else:
+            from concurrent.futures import ThreadPoolExecutor  # only now: it takes a while to import
+
             with ThreadPoolExecutor(_cores()) as pool:
                 list(pool.map(tile, tiles))
 
@@ -350,7 +351,7 @@ def _product_work(fmt: Format, formats: tuple[Format, ...], x: Array, y: Array, 
 
 
 def _cannot_overflow(x: Array, y: Array, fmt: Format) -> bool:
-    """Whether no partial sum can overflow: ``sum_k |x_k y_k|`` grows by at most 1 + u a step, and rounding up of tiny ones."""
+    """Whether no partial sum can overflow: ``sum_k |x_k y_k|`` with a rounding up at every step stays in range."""
     with np.errstate(all="ignore"):
         largest = float((np.abs(x) @ np.abs(y)).max(initial=0.0))
     length = x.shape[1]
@@ -362,7 +363,7 @@ def _products(
 ) -> Callable[[int], Array]:
     """``term(k)``: the products ``x[i, k] * y[k, j]`` of a tile, rounded; valid until the next call where reused."""
     if work is np.float32 and a.bounded and len(xt) * math.prod(shape) <= TILE:  # few enough to round all at once
-        products = xt[:, :, None] * y[:, None, :]
+        products = np.multiply(xt[:, :, None], y[:, None, :], dtype=np.float32)
         a.rounder(products.shape)(products)
         return products.__getitem__
     if work is np.float32 and (a.bounded or a.exact_in_carrier):

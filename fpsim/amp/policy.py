@@ -5,13 +5,12 @@ Layer 6. Frozen data and its parsing; `layers` carries a policy out.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, fields
 from typing import Any
 
 from fpsim.amp.scale_rule import PRESETS
 from fpsim.amp.scaler import GradScaler, StaticScaler
-from fpsim.errors import ArgumentError, FormatError, expected
+from fpsim.errors import ArgumentError, FormatError, expected, nearest
 from fpsim.formats import Format, float32
 from fpsim.precision import Precision
 
@@ -158,9 +157,9 @@ def _scaling(value: Any) -> float | str:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         StaticScaler(value)  # checks the number
         return float(value)
-    near = difflib.get_close_matches(str(value), ["dynamic", *PRESETS], n=3) or ["dynamic", *PRESETS]
+    near = nearest(value, ["dynamic", *PRESETS], 3)
     got = f"scaling={value!r}"
-    raise ArgumentError(expected("Policy", "a number or a preset", got, f"did you mean {', '.join(near)}?"))
+    raise ArgumentError(expected("Policy", "a number or a preset", got, f"did you mean {near}?"))
 
 
 _KEYS = {"params": "param", "p": "param", "c": "compute", "o": "output"}
@@ -254,6 +253,6 @@ def policy(like: Any) -> Policy:
         return Policy(like)
     except FormatError:
         names = [*NAMED_POLICIES, "half", "params=...,compute=...,output=..."]
-        near = difflib.get_close_matches(str(like), names, n=3) or names
-        remedy = f"did you mean {', '.join(near)}?"
+        near = nearest(like, names, 3)
+        remedy = f"did you mean {near}?"
         raise ArgumentError(expected("policy", "a policy's name, fields or a format", repr(like), remedy)) from None

@@ -5,14 +5,13 @@ Layer 6. To add a recipe, add a line to `_NAMED`; every ``storage/accumulate`` i
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fpsim.amp.layers import assign_policy
 from fpsim.amp.policy import MIXED_POLICIES, NAMED_POLICIES, Policy, policy
 from fpsim.amp.scaler import GradScaler
-from fpsim.errors import ArgumentError, FormatError, PrecisionError, expected
+from fpsim.errors import ArgumentError, FormatError, PrecisionError, expected, nearest
 from fpsim.formats import NAMED, Format
 from fpsim.precision import Precision
 
@@ -203,6 +202,6 @@ def _by_name_of_formats(name: str, formats: str) -> Policy:
     try:
         return _pure(formats)
     except (FormatError, PrecisionError):
-        near = difflib.get_close_matches(name, RECIPES, n=4, cutoff=0.5) or _EXAMPLES
-        remedy = f"did you mean {', '.join(near)}?"
+        near = nearest(name, RECIPES, otherwise=_EXAMPLES)
+        remedy = f"did you mean {near}?"
         raise ArgumentError(expected("recipe", "a recipe's name", repr(name), remedy)) from None

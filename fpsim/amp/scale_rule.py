@@ -5,14 +5,13 @@ Layer 6. Numbers only: `scaler` holds the gradients and the optimizers.
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fpsim.errors import ArgumentError, expected
+from fpsim.errors import ArgumentError, expected, nearest
 
 __all__ = ["PRESETS", "ScaleRule", "preset_named"]
 
@@ -121,7 +120,7 @@ PRESETS: dict[str, ScaleRule] = {
 def preset_named(name: Any) -> ScaleRule:
     """The rule of a library's scaler."""
     if name not in PRESETS:
-        near = difflib.get_close_matches(str(name), PRESETS, n=2) or list(PRESETS)
+        near = nearest(name, PRESETS, 2)
         got = f"preset={name!r}"
-        raise ArgumentError(expected("scaler", "a library's name", got, f"did you mean {', '.join(near)}?"))
+        raise ArgumentError(expected("scaler", "a library's name", got, f"did you mean {near}?"))
     return PRESETS[name]

@@ -110,7 +110,7 @@ class Context:
 
 
 _UNSEEDED = np.random.default_rng()
-_CURRENT: ContextVar[Context] = ContextVar("fpsim_context", default=Context(Precision(float32)))
+_CURRENT: ContextVar[Context] = ContextVar("fpsim_context", default=Context(Precision(float32)))  # noqa: B039 (frozen)
 
 
 def current() -> Context:

@@ -48,7 +48,7 @@ class Node:
     )
 
     def __init__(
-        self, op: Op, inputs: tuple[Tensor | None, ...], arrays: tuple[Array, ...], metadata: dict[str, Any],
+        self, op: Op, inputs: tuple[Tensor | None, ...], arrays: tuple[Array | None, ...], metadata: dict[str, Any],
         out: Array, saved: Any, precision: Precision, module: str,
     ) -> None:  # fmt: skip
         self.op, self.inputs, self.arrays, self.metadata = op, inputs, arrays, metadata
@@ -87,10 +87,10 @@ def apply(op: Op, inputs: tuple[Any, ...], metadata: dict[str, Any], precision: 
     saved = None
     if op.saves:
         computed, saved = computed
-    computed = computed if isinstance(computed, Wide) else np.asarray(computed)
     if op.kind is Kind.EXACT:
-        data = computed if computed.dtype == precision.storage.carrier else computed.astype(precision.storage.carrier)
+        data = np.asarray(computed, precision.storage.carrier)
     else:
+        computed = computed if isinstance(computed, Wide) else np.asarray(computed)
         what = {"op": op.name, "role": "activation", "phase": "forward", "module": context.module}
         data = _round_and_tell(precision, computed, context, arrays, **what)
     out = Tensor(data, precision)
@@ -253,7 +253,7 @@ def _contribution(node: Node, argument: int, x: Tensor, g: Array, fmt: Format, c
     if rule is None:
         got = f"{node.op.name}, argument {argument}"
         raise GradientError(expected("backward", "operations with a gradient", got, "detach that argument"))
-    metadata = node.metadata if node.saved is None else {**node.metadata, "saved": node.saved}
+    metadata = {**node.metadata, "saved": node.saved} if node.op.saves else node.metadata
     if node.op.arity < 0:
         metadata = {**metadata, "argument": argument}
     target, precision = x.precision.gradient, node.precision

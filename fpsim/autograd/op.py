@@ -66,6 +66,7 @@ class Op:
         return self.rule.formula.__doc__
 
     def __call__(self, *inputs: Any, **metadata: Any) -> Any:
+        """Apply the operation."""
         from fpsim.autograd.engine import apply
 
         return apply(self, inputs, metadata)

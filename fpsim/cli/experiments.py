@@ -15,7 +15,7 @@ from typing import Any
 from fpsim.cli.frame import Command, print_json
 from fpsim.errors import ArgumentError, ResultsError, expected
 from fpsim.experiments import SCENARIOS, Comparison, compare, load, train
-from fpsim.experiments.results import write_whole
+from fpsim.experiments.results import write_results
 from fpsim.experiments.scenario import scenario_named
 
 __all__ = ["COMMANDS"]
@@ -76,7 +76,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 def _check_folder(out: Path) -> None:
     """Whether results can be written, before minutes of training."""
     probe = out / ".fpsim-probe"
-    write_whole(probe, b"")
+    write_results(probe, b"")
     probe.unlink()
 
 
@@ -84,7 +84,7 @@ def _save(results: Comparison, out: Path) -> tuple[Path, Path]:
     from fpsim.plots import style
 
     picture = out / "compare.png"
-    write_whole(picture, style.saved_bytes(results.plot()))
+    write_results(picture, style.saved_bytes(results.plot()))
     return picture, results.save(out / "compare.json")
 
 
@@ -134,7 +134,7 @@ def _plot(options: argparse.Namespace) -> int:
     out = Path(options.out) if options.out else folder / "compare.png"
     if out.suffix != ".png":
         raise ResultsError(expected("plot", "a picture's name ending in .png", f"--out {out}", "rename it"))
-    write_whole(out, style.saved_bytes(results.plot()))
+    write_results(out, style.saved_bytes(results.plot()))
     print_json({"file": str(out)}) if options.json else print(f"Wrote {out}.")
     return 0
 
@@ -174,7 +174,9 @@ class _Bar:
             self.last = now
             done = 30 * step // steps
             text = f"{scenario} {recipe} seed {seed}"
-            print(f"\r{text:44.44} [{'#' * done}{'.' * (30 - done)}] {step}/{steps} ", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{text:44.44} [{'#' * done}{'.' * (30 - done)}] {step}/{steps} ", end="", file=sys.stderr, flush=True
+            )
 
         return show if self.shown else None
 

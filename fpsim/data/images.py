@@ -5,7 +5,6 @@ Layer 5. Reads only the package's own files, which README.md beside them describ
 
 from __future__ import annotations
 
-import hashlib
 import io
 from importlib import resources
 from typing import NamedTuple
@@ -123,6 +122,8 @@ def framed(op: str, pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def _embedded(name: str) -> np.lib.npyio.NpzFile:
+    import hashlib  # not for those who bring their own data
+
     content = (resources.files("fpsim.data") / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         got = f"{len(content)} bytes that differ from it"

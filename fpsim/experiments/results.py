@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from fpsim.errors import ResultsError, expected
+from fpsim.files import write_whole
 
 __all__ = ["Comparison", "Run", "load"]
 
@@ -194,26 +193,18 @@ def _file(path: Any) -> Path:
 def _write(path: Any, content: dict[str, Any]) -> Path:
     path = _file(path)
     text = json.dumps({"kind": KIND, "version": VERSION, **_plain(content)}, indent=1, allow_nan=False)
-    write_whole(path, text.encode())
+    write_results(path, text.encode())
     return path
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside it first, then renamed into place."""
-    remedy = "choose a folder that can be written with --out"
+def write_results(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, or say what to do."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(beside, 0o644)
-            os.replace(beside, path)
-        except BaseException:
-            os.unlink(beside)
-            raise
+        write_whole(path, content)
     except OSError as error:
         got = f"{path}: {error.strerror}"
+        remedy = "choose a folder that can be written with --out"
         raise ResultsError(expected("save", "a place that can be written", got, remedy)) from None
 
 
@@ -228,7 +219,9 @@ def load(path: Any) -> Comparison | Run:
     path = _file(path)
     try:
         if path.stat().st_size > LARGEST:
-            raise ResultsError(expected("load", "a results file", f"{path} of {path.stat().st_size} bytes", "check the path"))
+            raise ResultsError(
+                expected("load", "a results file", f"{path} of {path.stat().st_size} bytes", "check the path")
+            )
         content = json.loads(path.read_bytes())
     except OSError as error:
         got = f"{path}: {error.strerror}"

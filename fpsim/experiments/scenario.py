@@ -5,13 +5,12 @@ Layer 8. Data and small factories; `training` trains.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from fpsim import data, nn
-from fpsim.errors import ArgumentError, expected
+from fpsim.errors import ArgumentError, expected, nearest
 
 __all__ = ["SCENARIOS", "Scenario", "scenario_named"]
 
@@ -125,5 +124,5 @@ def scenario_named(name: Any) -> Scenario:
         return name
     if name in SCENARIOS:
         return SCENARIOS[name]
-    near = difflib.get_close_matches(str(name), SCENARIOS, n=3, cutoff=0.4) or list(SCENARIOS)
-    raise ArgumentError(expected("compare", "a scenario", repr(name), f"did you mean {', '.join(near)}?"))
+    near = nearest(name, SCENARIOS, 3)
+    raise ArgumentError(expected("compare", "a scenario", repr(name), f"did you mean {near}?"))

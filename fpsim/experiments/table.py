@@ -52,7 +52,6 @@ def _rows(part: Comparison) -> str:
     rows = [heads]
     for run in part.runs:
         reference, plain = part.reference(run), baseline.get(run.seed)
-        beside = lambda what: f" ({percent(plain.share(what))})" if plain and plain is not run else ""  # noqa: E731
         deviation = run.deviation(reference) if reference else math.nan
         rows.append(
             (
@@ -62,8 +61,8 @@ def _rows(part: Comparison) -> str:
                 f"{run.final_loss:.4f}",
                 f"{100 * run.accuracy:.1f} %",
                 "reference" if reference is run else f"{deviation:.1e}" if deviation == deviation else "-",
-                percent(run.share("overflow")) + beside("overflow"),
-                percent(run.share("to_zero")) + beside("to_zero"),
+                _share_beside(run, plain, "overflow"),
+                _share_beside(run, plain, "to_zero"),
                 percent(run.lost_updates),
                 str(len(run.skipped)),
                 f"{sum(run.nbytes.values()) / 1e6:.2f}",
@@ -72,11 +71,18 @@ def _rows(part: Comparison) -> str:
     return aligned(rows, left=6)
 
 
+def _share_beside(run: Run, plain: Run | None, what: str) -> str:
+    """A share, float32's in brackets beside it."""
+    return percent(run.share(what)) + (f" ({percent(plain.share(what))})" if plain and plain is not run else "")
+
+
 def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
     """Cells in columns, the first `left` of them flush left, a rule below the first row."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
-        "  ".join(cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(w) if i < left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     ]
     return "\n".join([lines[0].rstrip(), "-" * len(lines[0]), *(line.rstrip() for line in lines[1:])])
@@ -105,15 +111,18 @@ def _published(part: Comparison) -> str:
     spread = max(accuracies) - min(accuracies)
     text = f"{len(wide)} recipes that accumulate in float32 or wider end within {100 * apart:.1f} points of accuracy"
     if len(seeds) > 1:
-        text += f"; float32 alone differs by {100 * spread:.1f} points and {max(losses) - min(losses):.3f} of test loss over "
-        text += f"{len(seeds)} seeds, so " + (
-            "the formats differ less than the seeds do" if apart <= spread else "the formats differ by more than the seeds"
+        text += f"; float32 alone differs by {100 * spread:.1f} points and {max(losses) - min(losses):.3f} of test loss"
+        text += f" over {len(seeds)} seeds, so " + (
+            "the formats differ less than the seeds do"
+            if apart <= spread
+            else "the formats differ by more than the seeds"
         )
     text += "."
     if _has(part, "float16"):
         half = part["float16"]
         text += f" float16 throughout ends at {_accuracy(half)}: sums rounded to float16 at every step,"
-        text += f" {percent(half.share('to_zero'))} of nonzero gradients stored as 0, {percent(half.lost_updates)} of updates lost."
+        text += f" {percent(half.share('to_zero'))} of nonzero gradients stored as 0,"
+        text += f" {percent(half.lost_updates)} of updates lost."
     return text
 
 
@@ -135,12 +144,14 @@ def _underflow(part: Comparison) -> str:
     if _has(part, "float16/float32"):
         half = part["float16/float32"]
         text = f"Gradients 2**-16 times as large: {percent(half.share('to_zero'))} of the nonzero ones become 0 in"
-        text += f" float16/float32 (float32: {percent(plain.share('to_zero'))}); it ends at {_accuracy(half)}, float32 at"
+        text += (
+            f" float16/float32 (float32: {percent(plain.share('to_zero'))}); it ends at {_accuracy(half)}, float32 at"
+        )
         text += f" {_accuracy(plain)}."
     if _has(part, "mixed_float16"):
         mixed = part["mixed_float16"]
-        text += f" With its loss scaled by {mixed.scale[-1]:g} mixed_float16 loses {percent(mixed.share('to_zero'))} and ends"
-        text += f" at {_accuracy(mixed)}."
+        text += f" With its loss scaled by {mixed.scale[-1]:g} mixed_float16 loses {percent(mixed.share('to_zero'))}"
+        text += f" and ends at {_accuracy(mixed)}."
     return text.strip()
 
 
@@ -150,7 +161,7 @@ def _overflow(part: Comparison) -> str:
         half = part["float16/float32"]
         lost = next((i for i, loss in enumerate(half.loss) if not math.isfinite(loss)), None)
         beyond = half.counts["overflow"] + half.activations["overflow"]
-        text = f"Raw pixels and a loss 2**12 times as large: in float16/float32 {beyond:,} gradients and activations overflow"
+        text = f"Raw pixels, a loss 2**12 times as large: {beyond:,} gradients and activations of float16/float32 overflow"
         text += f", and its loss is nan from step {lost} on." if lost is not None else "."
     if _has(part, "mixed_float16"):
         mixed = part["mixed_float16"]

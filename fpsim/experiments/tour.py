@@ -13,6 +13,7 @@ from fpsim.accumulate import Accumulator
 from fpsim.experiments.scenario import SCENARIOS
 from fpsim.experiments.table import percent
 from fpsim.experiments.training import train
+from fpsim.formats import float16
 from fpsim.rounding import inspect
 
 __all__ = ["tour"]
@@ -23,18 +24,22 @@ STEPS, LR, PIXELS = 1500, 1e-4, 16.0
 
 def tour() -> int:
     """Print what float16 does to a sum, to 0.1, and to a network; the exit status."""
-    half = Accumulator("float16")
+    half = Accumulator(float16)
     print("fpsim: what a floating-point format does to numbers, and to a network\n")
     small = half.sum(np.concatenate([[1.0], np.full(10_000, 0.0001)]))
     print(f"1 + 0.0001, ten thousand times, in float16:  {small:.1f}   (0.0001 is less than half an ulp of 1)")
     ones = half.sum(np.ones(10_000))
-    print(f"1 + 1 + 1 ..., ten thousand times:           {ones:.0f}  (2048 + 1 lies between two numbers, and rounds back)\n")
+    print(
+        f"1 + 1 + 1 ..., ten thousand times:           {ones:.0f}  (2048 + 1 lies between two numbers, and rounds back)\n"
+    )
     print(f"{inspect('0.1', 'float16')!r}\n", flush=True)
-    settings = {"scenario": replace(SCENARIOS["rounding"], pixel_factor=PIXELS), "steps": STEPS, "lr": LR}
-    print(f"A 64-32-10 network learns real digits, {STEPS} steps of gradient descent, in three precisions ...", flush=True)
-    wide = train("float32", **settings)
-    narrow = train("float16/float32", **settings)
-    masters = train("float16/float32_masters", **settings)
+    scenario = replace(SCENARIOS["rounding"], pixel_factor=PIXELS, steps=STEPS, lr=LR)
+    print(
+        f"A 64-32-10 network learns real digits, {STEPS} steps of gradient descent, three times ...", flush=True
+    )
+    wide = train("float32", scenario=scenario)
+    narrow = train("float16/float32", scenario=scenario)
+    masters = train("float16/float32_masters", scenario=scenario)
     print(
         f"same network, same data: float32 {percent(wide.accuracy, 0)}, float16 {percent(narrow.accuracy, 0)}, "
         f"float16 with one float32 copy of the weights {percent(masters.accuracy, 0)}"

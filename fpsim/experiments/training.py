@@ -157,14 +157,18 @@ def _settings(scenario: Any, steps: Any, batch: Any, lr: Any, momentum: Any) -> 
         sound = isinstance(value, kind) and not isinstance(value, bool) and value == value
         least, most = (1, np.inf) if kind is int else (0, 1) if name == "momentum" else (1e-300, np.inf)
         if not sound or not least <= value <= most:
-            raise ArgumentError(expected("train", invariant, f"{name}={value!r}", "leave it out for the scenario's own"))
+            raise ArgumentError(
+                expected("train", invariant, f"{name}={value!r}", "leave it out for the scenario's own")
+            )
         settings = replace(settings, **{name: value})
     return settings
 
 
 def _seed(seed: Any) -> int:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise ArgumentError(expected("train", "a seed that is a whole number of at least 0", f"seed={seed!r}", "use seed=0"))
+        raise ArgumentError(
+            expected("train", "a seed that is a whole number of at least 0", f"seed={seed!r}", "use seed=0")
+        )
     return int(seed)
 
 
@@ -178,7 +182,9 @@ def images_from(source: Any, settings: Scenario) -> datasets.Images:
         if source == "fashion":
             return datasets.fashion(size=settings.image_size)
         if not Path(source).exists():
-            raise DataError(expected("train", "digits, fashion or a folder of IDX files", repr(str(source)), "check the path"))
+            raise DataError(
+                expected("train", "digits, fashion or a folder of IDX files", repr(str(source)), "check the path")
+            )
         images = datasets.idx(source, size=settings.image_size)
         if not isinstance(images, datasets.Images):
             raise DataError(expected("train", "a folder with images and labels", repr(str(source)), "give the folder"))
@@ -196,7 +202,9 @@ def _checked(images: datasets.Images, settings: Scenario) -> datasets.Images:
     for part, x, y in (("train", images.train_x, images.train_y), ("test", images.test_x, images.test_y)):
         if x.ndim != 4 or x.shape[1:] != (1, size, size) or len(x) == 0:
             got = f"{part}_x.shape={x.shape}"
-            raise DataError(expected("train", f"images of shape (n, 1, {size}, {size}), n at least 1", got, "reshape them"))
+            raise DataError(
+                expected("train", f"images of shape (n, 1, {size}, {size}), n at least 1", got, "reshape them")
+            )
         if y.shape != (len(x),) or y.dtype.kind not in "iu":
             got = f"{part}_y.shape={y.shape}, dtype={y.dtype}"
             raise DataError(expected("train", f"{len(x)} integer labels", got, "give one class per image"))

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +17,7 @@ import numpy as np
 
 from fpsim.autograd.tensor import Tensor
 from fpsim.errors import DataError, expected
+from fpsim.files import write_whole
 from fpsim.nn.module import LoadedKeys, Module
 
 __all__ = ["load_weights", "save_weights"]
@@ -56,8 +54,10 @@ def save_weights(net: Module, path: Any) -> Path:
     if path.suffix == ".safetensors":
         content = _to_safetensors(state)
     elif path.suffix == ".npz":
+        from zipfile import ZipFile  # not for those who never save
+
         buffer = BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:  # np.savez cannot take every name
+        with ZipFile(buffer, "w") as archive:  # np.savez cannot take every name
             for name, value in state.items():
                 with archive.open(f"{name}.npy", "w") as entry:
                     np.lib.format.write_array(entry, value, allow_pickle=False)
@@ -66,23 +66,11 @@ def save_weights(net: Module, path: Any) -> Path:
         got = repr(path.name)
         raise DataError(expected("save_weights", "a name ending in .npz or .safetensors", got, "rename it"))
     try:
-        _replace(path, content)
+        write_whole(path, content)
     except OSError as error:
         got = f"{path}: {error.strerror}"
         raise DataError(expected("save_weights", "a place that can be written", got, "choose another path")) from None
     return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the file, then rename: a reader sees the old file or the whole new one."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(beside, path)
-    except OSError:
-        os.unlink(beside)
-        raise
 
 
 def load_weights(net: Module, path: Any, strict: bool = True) -> LoadedKeys:
@@ -111,7 +99,9 @@ def load_weights(net: Module, path: Any, strict: bool = True) -> LoadedKeys:
 
 
 def _from_npz(content: bytes) -> Arrays:
-    with zipfile.ZipFile(BytesIO(content)) as archive:
+    from zipfile import ZipFile
+
+    with ZipFile(BytesIO(content)) as archive:
         if sum(part.file_size for part in archive.infolist()) > LARGEST_EXPANSION * len(content) + 2**20:
             raise ValueError("it claims far more data than it can hold")
     with np.load(BytesIO(content), allow_pickle=False) as arrays:

@@ -5,7 +5,7 @@ Layer 7. Compares the value handed over with the value stored; never looks insid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
@@ -125,7 +125,7 @@ Key = tuple[str, str, str, str, str]  # role, phase, module, op, format
 class Report:
     """What `observe` collected.
 
-    ``report.total(role="gradient")`` sums over everything else; ``report.table()`` prints; ``to_dict()`` is for machines.
+    ``report.total(role="gradient")`` sums over all else; ``report.table()`` prints; ``to_dict()`` is for machines.
     """
 
     def __init__(self, modules: str = "*", every: int = 1) -> None:
@@ -160,7 +160,7 @@ class Report:
     # What a user asks -----------------------------------------------------------------------------------------------
 
     def total(self, **which: str) -> Counts:
-        """Counts summed over all entries that match, e.g. ``total(role="gradient", module="conv1")``; patterns allowed."""
+        """Counts summed over all entries that match, e.g. ``total(role="gradient", module="conv*")``."""
         names = ("role", "phase", "module", "op", "format")
         unknown = set(which) - set(names)
         if unknown:
@@ -202,8 +202,11 @@ class Report:
             for key, c in self.counts.items()
         ]
         widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
-        align: list[Callable[[str, int], str]] = [str.ljust] * 5 + [str.rjust] * 5
-        lines = ["  ".join(a(cell, w) for a, cell, w in zip(align, row, widths, strict=True)).rstrip() for row in rows]
+        cells = [
+            [cell.ljust(w) if i < 5 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+            for row in rows
+        ]
+        lines = ["  ".join(row).rstrip() for row in cells]
         if self.updates:
             lines.append(f"updates lost: {_percent(self.lost_updates).strip()}")
         return "\n".join(lines)

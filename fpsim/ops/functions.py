@@ -796,6 +796,7 @@ def _iterate(x: Tensor) -> Any:
     return (getitem(x, i) for i in range(len(x)))
 
 
+# fmt: off
 METHODS: dict[str, Any] = {
     "type": lambda x, dtype: x.to(dtype),
     **{
@@ -805,7 +806,7 @@ METHODS: dict[str, Any] = {
             log_softmax, reshape, view, view_as, flatten, squeeze, unsqueeze, permute, transpose, broadcast_to, expand,
             matmul, pow, maximum, minimum, abs,
         )
-    },  # fmt: skip
+    },
     "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "clamp": clip, "amax": max, "amin": min,
     "dot": dot, "mm": matmul,
     "t": lambda x: permute(x, tuple(reversed(range(x.ndim)))),
@@ -819,7 +820,8 @@ METHODS: dict[str, Any] = {
     "__getitem__": getitem, "__setitem__": _setitem, "__iter__": _iterate,
     "__eq__": _compare(np.equal), "__ne__": _compare(np.not_equal), "__lt__": _compare(np.less),
     "__le__": _compare(np.less_equal), "__gt__": _compare(np.greater), "__ge__": _compare(np.greater_equal),
-}  # fmt: skip
+}
+# fmt: on
 METHODS.update(
     eq=METHODS["__eq__"],
     ne=METHODS["__ne__"],

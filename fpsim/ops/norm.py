@@ -10,7 +10,9 @@ import numpy as np
 from fpsim.autograd.op import Kind, op
 from fpsim.ops.reduce import mean_steps
 
-__all__ = ["batch_norm", "layer_norm", "log_softmax", "log_softmax_gradient", "log_softmax_steps", "normalize_with", "softmax"]
+__all__ = [
+    "batch_norm", "layer_norm", "log_softmax", "log_softmax_gradient", "log_softmax_steps", "normalize_with", "softmax",
+]  # fmt: skip
 
 
 @op(Kind.FUSED)

@@ -58,7 +58,7 @@ def _(g, out, x, *, index, acc):
 
 
 def scatter_sum(g, places, size, acc):
-    """``out[p] = sum of g[i] over the i with places[i] == p``, in order of occurrence, by the accumulator; shape (size,).
+    """``out[p] = sum of g[i] over the i with places[i] == p``, in order of occurrence; shape (size,).
 
     What goes to a place alone is moved, not summed. Places that occur equally often are summed together, so each sum
     is one call's column.

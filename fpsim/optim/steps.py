@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fpsim.autograd.context import current
-from fpsim.formats import Format, float64
+from fpsim.formats import Format, float32, float64
 from fpsim.precision import Precision
 from fpsim.rounding.codes import draw_key
 from fpsim.rounding.kernel import BLOCK, Array, round_to
@@ -47,6 +47,9 @@ class Steps:
 
     def mul(self, x: Array, factor: float) -> Array:
         """``x * factor``."""
+        if self._is_plain_float32 and np.float32(factor) == factor:  # one operation of the hardware's
+            with np.errstate(all="ignore"):
+                return x * np.float32(factor)
         return self._once(np.multiply, None, (x,), factor)
 
     def div(self, x: Array, divisor: float) -> Array:
@@ -82,6 +85,13 @@ class Steps:
 
     def _in_format(self, number: float) -> float:
         return float(round_to(np.asarray(number, np.float64), self.precision.storage))
+
+    @property
+    def _is_plain_float32(self) -> bool:
+        """Whether float32's own operations round as asked."""
+        p = self.precision
+        plain = p.rounding == "nearest_even" and not (p.saturate or p.flush_subnormals)
+        return plain and p.storage == float32 and all(float32.holds(f) for f in self.formats)
 
     # How they round --------------------------------------------------------------------------------------------------
 

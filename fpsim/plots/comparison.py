@@ -106,7 +106,9 @@ def _scales(axes: Any, part: Comparison) -> None:
     for place, run in enumerate(part.runs):
         if run.skipped or len(set(run.scale)) > 1:
             colour, line = colour_of(run.recipe, place)
-            axes.step(np.arange(run.steps), run.scale, line, where="post", color=colour, linewidth=1.4, label=run.recipe)
+            axes.step(
+                np.arange(run.steps), run.scale, line, where="post", color=colour, linewidth=1.4, label=run.recipe
+            )
             skipped = [run.scale[i] for i in run.skipped]
             axes.plot(run.skipped, skipped, "v", color=colour, markersize=5, label=f"{len(run.skipped)} steps skipped")
     axes.set_yscale("log", base=2)
@@ -121,7 +123,9 @@ def _accuracies(axes: Any, part: Comparison) -> None:
     places = np.arange(len(runs))
     seeds = [r.accuracy for r in (*part.runs, *part.references) if r.recipe == "float32"]
     if len(seeds) > 1:
-        axes.axvspan(100 * min(seeds), 100 * max(seeds), color="#BBBBBB", alpha=0.5, label=f"float32 over {len(seeds)} seeds")
+        axes.axvspan(
+            100 * min(seeds), 100 * max(seeds), color="#BBBBBB", alpha=0.5, label=f"float32 over {len(seeds)} seeds"
+        )
         axes.legend(fontsize=7.5, frameon=False, loc="lower left")
     for place, run in zip(places, runs, strict=True):
         axes.plot([100 * run.accuracy], [place], "o", color=colour_of(run.recipe, int(place))[0], markersize=7)

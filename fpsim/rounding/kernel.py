@@ -71,6 +71,7 @@ def round_to(
             _settle(rounded, fmt, saturate, flush_subnormals)
             out[...] = rounded
             return out
+        assert not isinstance(x, Wide)
         if kernel is _unchanged:  # what is left to settle is settled in the wider dtype of the two
             x = x.astype(fmt.carrier, copy=False)
         flat_x, flat_out = _flat(x, out)

@@ -112,7 +112,7 @@ def test_scaling_is_a_number_or_a_preset(scaling, shown):
             lambda: policy("mixed_float"),
             fp.ArgumentError,
             "policy: expected a policy's name, fields or a format, got 'mixed_float'; "
-            "did you mean mixed_float16, mixed_bfloat16?.",
+            "did you mean mixed_float16, mixed_bfloat16, float64?.",
         ),
         (
             lambda: policy("params=f32,weights=f16"),

@@ -40,7 +40,10 @@ def test_a_value_is_counted_by_its_fate(value, fmt, expected):
     assert found == expected
 
 
-@given(st.lists(st.floats(width=64, allow_nan=False), min_size=1, max_size=30), st.sampled_from(["float16", "bfloat16", "float8_e5m2"]))
+@given(
+    st.lists(st.floats(width=64, allow_nan=False), min_size=1, max_size=30),
+    st.sampled_from(["float16", "bfloat16", "float8_e5m2"]),
+)
 def test_counts_equal_a_count_by_hand(values, fmt):
     counts, y = counted(values, fmt)
     x, y, f = np.array(values), y._data.astype(np.float64), fp.Format(fmt)

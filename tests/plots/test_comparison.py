@@ -1,4 +1,4 @@
-"""Pictures of comparisons: every panel has its axes, its recipes and its cause; the same results give the same bytes."""
+"""Pictures of comparisons: every panel has its axes and recipes; the same results give the same bytes."""
 
 import pytest
 
