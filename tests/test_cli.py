@@ -156,7 +156,7 @@ def test_compare_prints_tables_and_writes_a_picture_and_results(capsys, tmp_path
     out = capsys.readouterr().out
     assert "rounding: What becomes of updates" in out
     assert "says nothing about hardware" in out
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["compare.json", "compare.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["compare.json", "compare.png", "rounding.png"]
     assert (tmp_path / "out" / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert fp.load(tmp_path / "out").recipes == ["float32", "float16"]
 

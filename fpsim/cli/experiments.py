@@ -35,7 +35,7 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", nargs="+", metavar="RECIPE", help="formats to train in (the scenario's)")
     parser.add_argument("--seed", nargs="+", type=int, default=[0], help="one or more seeds (0)")
     _training_arguments(parser)
-    parser.add_argument("--out", default="figures", help="folder for compare.png and compare.json (figures)")
+    parser.add_argument("--out", default="figures", help="folder for the pictures and compare.json (figures)")
     parser.add_argument("--quick", action="store_true", help="a few steps of everything, in half a minute")
 
 
@@ -81,10 +81,13 @@ def _check_folder(out: Path) -> None:
 
 
 def _save(results: Comparison, out: Path) -> tuple[Path, Path]:
-    from fpsim.plots import style
+    """All panels in one picture, each in one of its own, and the results."""
+    from fpsim.plots import panel, style
 
     picture = out / "compare.png"
     write_results(picture, style.saved_bytes(results.plot()))
+    for name in results.scenarios:
+        write_results(out / f"{name}.png", style.saved_bytes(panel(results, name)))
     return picture, results.save(out / "compare.json")
 
 

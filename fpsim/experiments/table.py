@@ -161,7 +161,7 @@ def _overflow(part: Comparison) -> str:
         half = part["float16/float32"]
         lost = next((i for i, loss in enumerate(half.loss) if not math.isfinite(loss)), None)
         beyond = half.counts["overflow"] + half.activations["overflow"]
-        text = f"Raw pixels, a loss 2**12 times as large: {beyond:,} gradients and activations of float16/float32 overflow"
+        text = f"Raw pixels, a loss 2**12 times as large: {beyond:,} gradients and activations of float16 overflow"
         text += f", and its loss is nan from step {lost} on." if lost is not None else "."
     if _has(part, "mixed_float16"):
         mixed = part["mixed_float16"]

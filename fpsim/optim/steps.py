@@ -47,7 +47,7 @@ class Steps:
 
     def mul(self, x: Array, factor: float) -> Array:
         """``x * factor``."""
-        if self._is_plain_float32 and np.float32(factor) == factor:  # one operation of the hardware's
+        if self._is_plain_float32 and float(np.float32(factor)) == factor:  # one operation of the hardware's
             with np.errstate(all="ignore"):
                 return x * np.float32(factor)
         return self._once(np.multiply, None, (x,), factor)
@@ -62,6 +62,9 @@ class Steps:
 
     def add(self, x: Array, y: Array, alpha: float = 1.0) -> Array:
         """``x + alpha * y``, fused; alpha is rounded to the format first."""
+        if alpha == 1 and self._is_plain_float32:
+            with np.errstate(all="ignore"):
+                return x + y
         alpha = self._in_format(alpha)
         return self._in_blocks(lambda place, x, y: self._fused(place, x, y, alpha), x, y)
 
