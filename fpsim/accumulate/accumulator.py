@@ -5,6 +5,7 @@ Layer 2. Brings axes, batches and memory layouts into the form that `orders` loo
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -29,6 +30,8 @@ ORDERS = ("blas", "sequential", "pairwise", "blocked:B", "kahan", "exact")
 
 #: Independent sums that advance together: one tile of float32 sums, its terms and its magic numbers share the cache.
 TILE = 1 << 16
+#: Sums enough for a core of its own: with fewer, threads spend their time on handing over Python's lock.
+SHARED = 1 << 14
 #: Terms that the pairwise order holds at once.
 HELD = 1 << 20
 
@@ -146,13 +149,19 @@ class Accumulator:
         """One elementary step of a longer formula, rounded once to the accumulator's format."""
         a = self._arithmetic()
         elementary = operation in (np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.square)
-        floats = [np.asarray(x) for x in arrays]
-        if self.inputs is not None and all(self.format.holds(f) for f in self.inputs):
-            formats = [self.format]
-        else:
-            formats = [Format(x.dtype) if x.ndim else self.format for x in floats]
+        # (the last bit of a function may depend on how the numbers lie in memory)
+        floats = [np.asarray(x, order=None if elementary else "C") for x in arrays]
+        formats = [self._format_in_step(x) for x in floats]
         work = work_for("elementary" if elementary else "function", self.format, formats, self.rounding)
         return a.round(run(work, operation, *floats))
+
+    def _format_in_step(self, x: Array) -> Format:
+        """What describes an operand: an input or a partial result, or a hyperparameter or count in float64."""
+        if x.ndim and x.dtype == self.format.carrier:
+            held = self.inputs is not None and all(self.format.holds(f) for f in self.inputs)
+            return self.format if held else Format(x.dtype)
+        lies_on = _lies_on(x, self.format) if x.ndim else _is_value(float(x), self.format)
+        return self.format if lies_on else Format(x.dtype)
 
     def round(self, x: Any) -> Array:
         """`x` rounded to the accumulator's format."""
@@ -260,7 +269,8 @@ class Accumulator:
         in_tile = TILE if order != "pairwise" else max(HELD // max(length, 1), 1)
         wide = max(min(columns, in_tile), 1)
         tiles_down = -(-rows * wide // in_tile)
-        tiles_down += -tiles_down % _cores()  # an equal share for every core
+        if rows * wide >= SHARED * _cores():
+            tiles_down += -tiles_down % _cores()  # an equal share for every core
         high = max(-(-rows // max(tiles_down, 1)), 1)
 
         def tile(at: tuple[int, int]) -> None:
@@ -276,7 +286,7 @@ class Accumulator:
                 out[i, j] = self._by_order(Terms(length, shape, term, exact, first), a, order)
 
         tiles = [(i, j) for i in range(0, rows, high) for j in range(0, columns, wide)]
-        if len(tiles) == 1 or out.size * length < 1_000_000:
+        if len(tiles) == 1 or out.size < SHARED * _cores():
             for at in tiles:
                 tile(at)
         else:
@@ -333,6 +343,11 @@ def _check_matmul(x: Array, y: Array) -> None:
         ) from None
 
 
+@functools.lru_cache(maxsize=1024)
+def _is_value(x: float, fmt: Format) -> bool:
+    return _lies_on(np.asarray(x), fmt)
+
+
 def _lies_on(x: Array, fmt: Format) -> bool:
     """Whether every element of `x` is a value of `fmt`."""
     if not fmt.has_nan and np.isnan(x).any():
@@ -362,19 +377,22 @@ def _products(
     xt: Array, y: Array, a: Arithmetic, work: Work, shape: tuple[int, ...], first: Array | None
 ) -> Callable[[int], Array]:
     """``term(k)``: the products ``x[i, k] * y[k, j]`` of a tile, rounded; valid until the next call where reused."""
-    if work is np.float32 and a.bounded and len(xt) * math.prod(shape) <= TILE:  # few enough to round all at once
-        products = np.multiply(xt[:, :, None], y[:, None, :], dtype=np.float32)
-        a.rounder(products.shape)(products)
-        return products.__getitem__
     if work is np.float32 and (a.bounded or a.exact_in_carrier):
-        buffer = np.empty(shape, np.float32)
-        round_in_place = None if a.exact_in_carrier else a.rounder(shape)
+        # so many steps at once that their products fill a tile: few calls where the sums are few
+        ahead = min(max(TILE // max(math.prod(shape), 1), 1), max(len(xt), 1))
+        products = np.empty((ahead, *shape), np.float32)
+        round_in_place = None if a.exact_in_carrier else a.rounder(products.shape)
+        first_held = -ahead
 
         def term(k: int) -> Array:
-            np.multiply(xt[k][:, None], y[k], out=buffer)
-            if round_in_place is not None:
-                round_in_place(buffer)
-            return buffer
+            nonlocal first_held
+            if not first_held <= k < first_held + ahead:
+                first_held = min(k, len(xt) - ahead)
+                held = slice(first_held, first_held + ahead)
+                np.multiply(xt[held, :, None], y[held, None, :], out=products)
+                if round_in_place is not None:
+                    round_in_place(products)
+            return products[k - first_held]
 
         return term
 

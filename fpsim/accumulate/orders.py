@@ -73,7 +73,7 @@ class Arithmetic:
             return add_natively
         work = self.work([self.fmt])
         if self.bounded and self.mode == "nearest_even" and _fast_kernel(dtype, self.fmt) is _by_magic:
-            round_in_place = self.rounder(shape)
+            round_in_place = self.rounder(shape, of_sums=True)
 
             def add(s: Array, p: Array, index: Array | None) -> None:
                 np.add(s, p, out=s)
@@ -94,10 +94,11 @@ class Arithmetic:
 
         return add_generally
 
-    def rounder(self, shape: tuple[int, ...]) -> Callable[[Array], None]:
+    def rounder(self, shape: tuple[int, ...], of_sums: bool = False) -> Callable[[Array], None]:
         """Round in place to nearest even, for numbers that cannot overflow and whose zeros' signs do not matter.
 
-        The five calls of `_by_magic` that are left then; a sum that starts at +0 never becomes -0.
+        The calls of `_by_magic` that are left then; a sum that starts at +0 never becomes -0. Sums of two numbers of
+        the format lie on the grid of the subnormal ones, so below the normal range they need no rounding.
         """
         dtype = self.fmt.carrier
         stored, bias, integer = (23, 127, np.int32) if dtype == np.float32 else (52, 1023, np.int64)
@@ -109,7 +110,8 @@ class Arithmetic:
 
         def round_in_place(x: Array) -> None:
             np.bitwise_and(x.view(integer), exponent_field, out=magic)
-            np.maximum(magic, lowest, out=magic)
+            if not of_sums:
+                np.maximum(magic, lowest, out=magic)
             np.add(magic, to_magic, out=magic)
             np.add(x, big, out=x)
             np.subtract(x, big, out=x)

@@ -88,7 +88,7 @@ def apply(op: Op, inputs: tuple[Any, ...], metadata: dict[str, Any], precision: 
     if op.saves:
         computed, saved = computed
     if op.kind is Kind.EXACT:
-        data = np.asarray(computed, precision.storage.carrier)
+        data = _without_negative_zero(precision.storage, np.asarray(computed, precision.storage.carrier))
     else:
         computed = computed if isinstance(computed, Wide) else np.asarray(computed)
         what = {"op": op.name, "role": "activation", "phase": "forward", "module": context.module}
@@ -148,6 +148,8 @@ def _evaluate(
             return rule.formula(*arrays, acc=acc, **metadata)
     if rule.kind is Kind.EXACT:
         return rule.formula(*arrays, **metadata)
+    if rule.steps == "function":  # whose last bit in float64 may depend on how the numbers lie in memory
+        arrays = tuple(None if x is None else np.asarray(x, order="C") for x in arrays)
     work = work_for(rule.steps, target, formats, mode)
     if context.observers and work is np.float32 and target == float32:
         work = np.float64  # the same bits, but observers see what the rounding left out
@@ -273,12 +275,19 @@ def _contribution(node: Node, argument: int, x: Tensor, g: Array, fmt: Format, c
             key = draw_key(context.rounding_generator) if first_mode == "stochastic" else 0
             computed = round_to(computed, first_fmt, first_mode, saturate=precision.saturate, key=key)
         acc = precision.accumulator(context.rounding_generator, (terms,))
+        if rule.kind is Kind.EXACT and acc.order == "exact":  # which alone would take the terms as they are
+            computed = acc.round(computed)
         computed = np.asarray(acc.sum(computed, axis=axes, keepdims=True)).reshape(x.shape)
     elif rule.kind is Kind.EXACT and target.storage.holds(fmt):
-        return np.asarray(computed, target.storage.carrier)  # already on the grid
+        return _without_negative_zero(target.storage, np.asarray(computed, target.storage.carrier))  # on the grid
     role = "weight_gradient" if x.role == "weight" else "gradient"
     what = {"op": node.op.name, "role": role, "phase": "backward", "module": node.module}
     return _round_and_tell(target, computed, context, operands, **what)
+
+
+def _without_negative_zero(fmt: Format, data: Array) -> Array:
+    """What selecting, moving and negating gives, in the formats whose only zero is +0."""
+    return data if fmt.has_negative_zero else data + 0.0
 
 
 def _broadcast_axes(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...]:

@@ -112,15 +112,21 @@ def _(g, out, x):
     return -g
 
 
+def _to_the(x, y):
+    """``x ** y``; NumPy squares and takes roots where one exponent serves all numbers, so here that is always done."""
+    root = np.where((x == 0) | np.isinf(x), np.abs(x), np.sqrt(x))
+    return np.where(y == 2, x * x, np.where(y == 0.5, root, np.power(x, y)))
+
+
 @op(Kind.POINTWISE, "function")
 def power(x, y):
     """``x ** y``."""
-    return x**y
+    return _to_the(x, y)
 
 
 @power.vjp(0, steps="function")
 def _(g, out, x, y):
-    return np.where(y == 0, 0.0, g * y * x ** (y - 1))
+    return np.where(y == 0, 0.0, g * y * _to_the(x, y - 1))
 
 
 @power.vjp(1, steps="function")
@@ -210,8 +216,12 @@ _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def _normal_cdf(x):
-    """Share of the standard normal distribution below x, accurate in the lower tail."""
-    return 0.5 * np.asarray(_erfc(x * -math.sqrt(0.5)), np.float64)
+    """Share of the standard normal distribution below x, accurate in the lower tail.
+
+    Beside 0 it is one half and a little: float64's neighbour stands for that, or ties of ``x / 2`` would go astray.
+    """
+    share = 0.5 * np.asarray(_erfc(x * -math.sqrt(0.5)), np.float64)
+    return np.where((share == 0.5) & (x != 0), np.nextafter(0.5, 0.5 + np.sign(x)), share)
 
 
 @op(Kind.POINTWISE, "function")

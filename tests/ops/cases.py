@@ -72,9 +72,8 @@ def draw(rng: np.random.Generator, shape: tuple[int, ...], name: str, values: st
     else:
         last = fmt.emin - fmt.significand_bits
         significand = rng.uniform(1, 2, shape) if values == "wild" else rng.integers(1, 64, shape) / 16.0
-        x = np.ldexp(rng.choice([-1.0, 1.0], shape) * significand, rng.integers(last, top, shape, endpoint=True))
-    if values == "positive-wild":
-        x = np.abs(x)
+        with np.errstate(over="ignore"):
+            x = np.ldexp(rng.choice([-1.0, 1.0], shape) * significand, rng.integers(last, top, shape, endpoint=True))
     return np.array(
         [rational.round_exact(rational.real(v), fmt, saturate=True) for v in x.ravel().tolist()], np.float64
     ).reshape(shape)

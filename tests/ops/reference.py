@@ -67,23 +67,35 @@ def stored(numbers, precision) -> tuple[np.ndarray, np.ndarray]:
 # Elementwise formulas ------------------------------------------------------------------------------------------------
 
 
+class Exactly:
+    """The functions of a formula on mpmath's numbers."""
+
+    exp, log, log1p, sqrt, tanh, pi = mp.exp, mp.log, mp.log1p, mp.sqrt, mp.tanh, mp.pi
+
+    @staticmethod
+    def normal_cdf(x):
+        if x > -10_000:
+            return mp.erfc(-min(x, 10_000) / mp.sqrt(2)) / 2
+        return mp.exp(-x * x / 2) / (-x * mp.sqrt(2 * mp.pi))  # (mpmath's erfc fails on huge numbers)
+
+
 class InFloat64:
     """The functions of a formula in IEEE arithmetic, which says what becomes of zeros, infinities and NaN."""
 
     exp, log, log1p, sqrt, tanh = np.exp, np.log, np.log1p, np.sqrt, np.tanh
 
-    @staticmethod
-    def erfc(x):
-        return np.float64(math.erfc(x))
-
     pi = np.float64(np.pi)
+
+    @staticmethod
+    def normal_cdf(x):
+        return np.float64(math.erfc(-x / math.sqrt(2)) / 2)
 
 
 def exact(formula, *xs: float) -> Real:
     """The formula's value: exactly, or to 320 bits; a float where it is zero, infinite or NaN."""
     if all(map(math.isfinite, xs)):
         try:
-            value = formula(mp, *(Fraction(x) for x in xs))
+            value = formula(Exactly, *(Fraction(x) for x in xs))
         except (TypeError, ValueError):  # a formula with functions: these take mpmath's numbers
             value = of_functions(formula, xs)
         except ZeroDivisionError:
@@ -93,12 +105,18 @@ def exact(formula, *xs: float) -> Real:
         if isinstance(value, int | Fraction) and value:
             return Fraction(value)
     with np.errstate(all="ignore"):
-        return float(formula(InFloat64, *map(np.float64, xs)))
+        tamed = float(formula(InFloat64, *map(tame, xs)))
+        return float(formula(InFloat64, *map(np.float64, xs))) if tamed and math.isfinite(tamed) else tamed
+
+
+def tame(x: float) -> np.float64:
+    """A number of the same sign that overflows nowhere: beside zeros, infinities and NaN its size does not count."""
+    return np.float64(math.copysign(min(max(abs(x), 2.0**-200), 2.0**200), x) if math.isfinite(x) and x else x)
 
 
 def of_functions(formula, xs):
     try:
-        return formula(mp, *(mp.mpf(x) for x in xs))
+        return formula(Exactly, *(mp.mpf(x) for x in xs))
     except (ZeroDivisionError, ValueError):
         return None
 
@@ -114,23 +132,18 @@ def fraction(x) -> Fraction | None:
     return (-1) ** sign * int(significand) * rational.two(exponent)
 
 
-def normal_cdf(m, x):
-    return m.erfc(-x / m.sqrt(2)) / 2
-
-
 def gelu(m, x):
-    return -0.0 if x == -np.inf else x * normal_cdf(m, x)  # the limit
+    return -0.0 if x == -np.inf else x * m.normal_cdf(x)  # the limit
 
 
 def gelu_slope(m, g, out, x):
     density = m.exp(-x * x / 2) / m.sqrt(2 * m.pi)
-    if x == -np.inf:
-        return g * -0.0  # the limit
-    return g * (normal_cdf(m, x) + (0 if x == np.inf else x * density))
+    slope = m.normal_cdf(x) + (0 if x in (np.inf, -np.inf) else x * density)
+    return g * (slope if slope or x >= 0 else -0.0)  # far below 0 it is negative, too small for float64
 
 
 def power_slope(m, g, out, x, n):
-    return 0.0 if n == 0 else g * n * to_the(m, x, n - 1)
+    return 0.0 if n == 0 else g * n * to_the(m, x, type(n)(float(n) - 1))  # (beyond 2**53 float64's n - 1 is n)
 
 
 def to_the(m, x, y):
@@ -154,7 +167,7 @@ def share(g: float, numerator, denominator) -> Real:
     return Fraction(g) * Fraction(numerator) / Fraction(denominator) if g and math.isfinite(g) else g
 
 
-#: op -> formula(m, *arguments, **metadata), m holding the functions: mpmath's or, for special values, IEEE's.
+#: op -> formula(m, *arguments, **metadata), m holding the functions: `Exactly` or, for special values, `InFloat64`.
 FORWARD = {
     "cast": lambda m, x: x,
     "add": lambda m, x, y: x + y,
@@ -194,6 +207,7 @@ SLOPES = {
     ("sigmoid", 0): lambda m, g, out, x: g * out * (1 - out),
     ("gelu", 0): gelu_slope,
 }
+USE_THE_RESULT = {("power", 1), ("exp", 0), ("sqrt", 0), ("tanh", 0), ("sigmoid", 0)}
 SLOPES_OF_FUNCTIONS = {("power", 0), ("power", 1), ("power_integer", 0), ("gelu", 0)}
 
 #: (op, argument) -> function of floats (g, *arguments): gradients that choose.
@@ -681,6 +695,7 @@ def slopes(name, argument, g, out, arrays, metadata, precision, target):
     """A gradient formula on exact numbers; with doubt where it holds functions and float64 computes it."""
     formula = SLOPES[name, argument]
     numbers = [np.asarray(m, np.float64) for m in metadata.values()]
+    out = out if (name, argument) in USE_THE_RESULT else 1.0
     values = each(lambda *xs: exact(formula, *xs), g, out, *arrays, *numbers)
     if (name, argument) not in SLOPES_OF_FUNCTIONS:
         return as_pair(values)
@@ -696,8 +711,8 @@ def slopes(name, argument, g, out, arrays, metadata, precision, target):
             return value, value
         if name != "gelu":
             return with_doubt(value, 4)
-        size = abs(g) * (exact_cdf(x) + abs(x) * math.exp(-min(x * x / 2, 700.0)))  # of the terms that may cancel
-        return around(value, Fraction(size) * Fraction(8 + 2 * min(x * x, 1600.0)) * rational.two(-52))
+        size = exact_cdf(x) + abs(x) * math.exp(-min(x * x / 2, 700.0))  # of the terms that may cancel
+        return around(value, Fraction(abs(g)) * Fraction(size) * Fraction(8 + 2 * min(x * x, 1600.0)) * rational.two(-52))
 
     return unzipped(each(doubtful, places, g, arrays[0]))
 
