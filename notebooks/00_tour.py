@@ -13,22 +13,21 @@
 # %% [markdown]
 # # 00 A tour
 #
-# **Question.** A network learns in single precision. You store the same network in half precision, same weights,
-# same data, and it stops learning. Where did the learning go?
+# **Question.** A network learns in single precision. Stored in half precision, from the same weights and on
+# the same data, it learns far less; with one float32 copy of its weights it learns as before. Where did the
+# learning go?
 #
-# **Numbers you will hit.** 0.1 is stored as 0.0999755859375. 1 + 0.0001, ten thousand times, is 1. A sum of ones
-# stops at 2048. A gradient of 1e-8 is 0. About 80 % of the updates of a small network leave its weights as they were.
+# **Numbers you will hit.** 0.1 is stored as 0.0999755859375. 1 + 0.0001, ten thousand times, is 1. Ones stop
+# at 2048. 300² is infinite. More than 90 % of a network's updates leave its weights as they were.
 #
-# **What is emulated.** Every stored number, every sum, every gradient and every update, each rounded as hardware
-# with that format would round it: once, from the exact value.
+# **What is emulated.** Every stored number, sum, gradient and update is rounded as its format demands: once,
+# from the exact value. **What is not.** Time: how long a cell takes says nothing about hardware.
 #
-# **What is not.** Time. How long a cell takes says nothing about hardware.
-
-# %% [markdown]
 # The library is `fpsim-lab` (`pip install fpsim-lab`) and is imported as `fpsim`. The package index also
 # holds an unrelated project called `fpsim`, so this cell checks which one is here.
 
 # %%
+from dataclasses import replace
 from importlib.metadata import version
 
 try:
@@ -39,121 +38,172 @@ try:
 except (ImportError, AttributeError):
     raise ImportError("this is not fpsim-lab: pip uninstall fpsim, then pip install fpsim-lab") from None
 
+import matplotlib.pyplot as plt
+import numpy as np
+
+from fpsim.plots.style import PALETTE, tidy
+
 # %% [markdown]
 # ## 1. A number is a place on a grid
 #
-# float16 has one sign bit, 5 exponent bits and 10 significand bits. 0.1 is not on its grid; the nearest number is.
+# float16 has 1 sign bit, 5 exponent bits and 10 significand bits. Is 0.1 one of its numbers?
 
 # %%
 fp.inspect("0.1", "float16")
 
 # %% [markdown]
-# ## 2. A sum can stop
+# ## 2. Rounding
 #
-# **Predict.** Add 0.0001 to 1 ten thousand times in float16. The true result is 2. And ones, ten thousand of them?
+# **Predict.** bfloat16 has 8 exponent bits and 7 significand bits. For each number below, which of the two
+# 16-bit formats comes closer?
 
 # %%
-import numpy as np
-
-half = fp.Accumulator("float16")
-print("1 + 0.0001 + 0.0001 + ... =", half.sum(np.concatenate([[1.0], np.full(10_000, 0.0001)])))
-print("1 + 1 + 1 + ...           =", half.sum(np.ones(10_000)))
-print("the spacing at 1 is", fp.ulp(1.0, "float16"), "and at 2048 it is", fp.ulp(2048.0, "float16"))
+print(f"{'':>10} {'float16':>14} {'bfloat16':>14} {'float32':>14}")
+for x in (0.1, np.pi, 2049.0, 70_000.0, 1e-8):
+    print(f"{x:10.7g}", *(f"{fp.round(x, fmt):14.8g}" for fmt in ("float16", "bfloat16", "float32")))
 
 # %% [markdown]
-# An addend below half the spacing of the running sum changes nothing. A wider **accumulator** cures it: data in
-# float16, sums in float32, which is what tensor cores do. fpsim writes that as `"float16/float32"`.
+# float16 is the finer grid and bfloat16 the wider: float16 ends at 65504 and has nothing between 0 and 6e-8.
+#
+# ## 3. A sum can stop
+#
+# **Predict.** Add 0.0001 to 1 ten thousand times in float16; the true result is 2. Then add ten thousand
+# ones. Then add the same ones, stored in float16, with a running sum in float32.
 
 # %%
-ones = fp.ones(10_000, dtype="float16")
-print("stored and summed in float16:       ", ones.sum().item())
-print("stored in float16, summed in float32:", ones.to("float16/float32").sum().item())
+small = np.concatenate([[1.0], np.full(10_000, 0.0001)])
+print("1 + 0.0001 + ..., accumulated in float16:", fp.Accumulator("float16").sum(small))
+for precision in ("float16/float16", "float16/float32"):
+    ones = fp.tensor(np.ones(10_000), precision=precision)
+    print(f"1 + 1 + ..., stored/accumulated in {precision}:", ones.sum().item())
+print("float16 spacing at 1:", fp.spacing(1.0, "float16"), " at 2048:", fp.spacing(2048.0, "float16"))
 
 # %% [markdown]
-# ## 3. A gradient can vanish, and a value overflow
+# An addend below half the spacing of the running sum changes nothing. The format of the **accumulator**
+# decides, not that of the data; `03_summation_and_accumulators` is about nothing else.
 #
-# **Predict.** y = x², x = 300 and x = 0.0001, in float16. Its largest number is 65504, its smallest 6e-8.
+# ## 4. Values overflow, gradients vanish
+#
+# **Predict.** y = x² in float16 for x = 300 and x = 0.0001. Then the gradient of y / 2^20. Which of the four
+# numbers survive?
 
 # %%
-x = fp.tensor([300.0, 1e-4, 2.0], dtype="float16", requires_grad=True)
+x = fp.tensor([300.0, 1e-4], dtype="float16", requires_grad=True)
 with fp.observe() as report:
     y = x * x
     (y * 2.0**-20).sum().backward()
-print("y  =", y.numpy())
-print("dy =", x.grad.numpy())
+print("y  =", y.numpy(), "  exactly:", np.array([300.0, 1e-4]) ** 2)
+print("dx =", x.grad.numpy(), "  exactly:", 2 * np.array([300.0, 1e-4]) / 2**20)
 print(report.table())
 
 # %% [markdown]
-# The table counts what each rounding did, forward and backward: nothing is hidden in an `inf` or a 0.
+# `fp.observe()` counts what every rounding did, forward and backward: the infinity is an overflow, the zeros
+# are values that were not zero before they were stored.
 #
-# ## 4. A network that stops learning
+# ## 5. The same network, side by side
 #
-# A network of 64-32-10 units learns real 8x8 digits (UCI, 1998) by plain gradient descent. It is trained three
-# times from the same weights on the same batches: in float32, in float16, and in float16 with one float32 copy
-# of the weights ("master weights", Micikevicius et al. 2018).
+# 8x8 digits (UCI, 1998; pixels 0 to 16), one hidden layer, plain gradient descent. Each recipe starts from
+# the same weights and sees the same batches. `float16/float32` stores in float16 and sums in float32;
+# `_masters` keeps a float32 copy of the weights that takes the updates (Micikevicius et al., 2018).
 #
-# **Predict.** Which of the two float16 runs learns as float32 does?
+# **Predict.** Both float16 recipes round all activations and gradients to float16. Which of them follows
+# float32, if any?
+
 
 # %%
-from dataclasses import replace
+def network():
+    return fp.nn.Sequential(fp.nn.Flatten(), fp.nn.Linear(64, 128), fp.nn.ReLU(), fp.nn.Linear(128, 10))
 
-scenario = replace(fp.experiments.SCENARIOS["rounding"], pixel_factor=16.0, steps=1200, lr=1e-4)
-recipes = ["float32", "float16/float32", "float16/float32_masters"]
-runs = {recipe: fp.train(recipe, scenario=scenario) for recipe in recipes}
-for recipe, run in runs.items():
-    print(f"{recipe:24} accuracy {run.accuracy:6.1%}   updates lost {run.lost_updates:6.1%}")
+
+scenario = replace(fp.experiments.SCENARIOS["rounding"], network=network, pixel_factor=16.0, lr=5e-5)
+runs = fp.compare(["float32", "float16/float32", "float16/float32_masters"], scenario=scenario, steps=1200)
 
 # %%
-import matplotlib.pyplot as plt
-
-from fpsim.plots.style import colour_of, tidy
-
 figure, axes = plt.subplots(figsize=(7, 4))
-for place, (recipe, run) in enumerate(runs.items()):
-    smooth = np.convolve(run.loss, np.ones(30) / 30, mode="valid")
-    colour, line = colour_of(recipe.removesuffix("_masters") if place < 2 else "float16_masters")
-    axes.plot(smooth, line, color=colour, label=recipe)
-tidy(axes, "the same network, three ways to store it", "step", "training loss (cross entropy)")
+for run, colour, line in zip(runs, (PALETTE[0], PALETTE[2], PALETTE[3]), ("-", "-", "--"), strict=True):
+    smooth = np.convolve(run.loss, np.ones(50) / 50, mode="valid")
+    axes.plot(np.arange(50, run.steps + 1), smooth, line, color=colour, label=run.recipe)
+    print(f"{run.recipe:>24}: accuracy {run.accuracy:.0%}, updates lost {run.lost_updates:.1%}")
+tidy(axes, "the same network in three recipes", "step", "cross entropy, mean of 50 steps")
 axes.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The gradients are the same. What differs is the last addition, `weight - lr * gradient`: in float16 most updates
-# are smaller than half the spacing at the weight, and rounding takes them back. A float32 copy remembers them.
+# The learning went into one addition: `weight - lr * gradient`. It is the sum of section 3: an update below
+# half the spacing of the weight is lost. A float32 copy of the weights remembers it.
 #
-# ## 5. Small gradients need a scale
+# ## 6. Gradients need a scale
 #
-# **Predict.** A gradient of 1e-8 in float16, and the same gradient of a loss multiplied by 1024 and divided again
-# in float32?
+# Multiply the loss by a power of two, and every gradient is multiplied too; divide afterwards, in float32.
+# This is *loss scaling*.
+#
+# **Predict.** For scales from 2^-24 to 2^32: which share of the gradients that float32 finds becomes 0 in
+# float16, and which becomes infinite? Draw both curves.
 
 # %%
-gradient = 1e-8
-scaled = fp.round(gradient * 1024, "float16")
-print("as it is:       ", fp.round(gradient, "float16"))
-print("scaled, unscaled:", scaled / 1024)
+digits = fp.data.digits(size=8)
+images, labels = fp.tensor(digits.train_x[:64]), digits.train_y[:64]
+with fp.seed(0):
+    net = network()
+
+
+def gradients(scale, half):
+    net.zero_grad()
+    with fp.autocast("float16", enabled=half):
+        loss = fp.nn.functional.cross_entropy(net(images), labels)
+    (loss * scale).backward()
+    return np.concatenate([weight.grad.numpy().ravel() for weight in net.parameters()])
+
+
+scales = 2.0 ** np.arange(-24, 33, 4)
+there = gradients(1.0, half=False) != 0
+found = np.array([gradients(scale, half=True)[there] for scale in scales])
+zero, lost = 100 * np.mean(found == 0, axis=1), 100 * np.mean(~np.isfinite(found), axis=1)
+
+# %%
+figure, axes = plt.subplots(figsize=(7, 4))
+axes.plot(scales, zero, "o-", color=PALETTE[1], markersize=4, label="stored as 0")
+axes.plot(scales, lost, "s-", color=PALETTE[2], markersize=4, label="infinite or nan")
+axes.set_xscale("log", base=2)
+axes.set_xticks(scales[::2])
+tidy(axes, "weight gradients of one batch in float16", "loss scale", "% of float32's nonzero gradients")
+axes.legend(frameon=False)
+plt.show()
+whole = np.log2(scales[(zero == 0) & (lost == 0)])
+print(f"nothing lost from 2^{whole.min():.0f} to 2^{whole.max():.0f}; at scale 1: {zero[6]:.3f} % stored as 0")
 
 # %% [markdown]
-# That is loss scaling; `fp.amp.GradScaler` finds the factor while it trains. Mixed precision in three lines, as
-# PyTorch writes it:
+# In the valley between, nothing is lost on either side, and it is many powers of two wide: the scale need not
+# be exact.
+#
+# ## 7. All of it, as PyTorch writes it
+#
+# `autocast` chooses a format for each operation, `GradScaler` finds the scale while the network trains: it
+# skips a step whose gradients are not finite and halves the scale. The names and rules are PyTorch's.
+#
+# **Predict.** Weights are float32. In which format does a linear layer's output come, and in which the loss?
 
 # %%
-net, digits = fp.nn.LeNet(), fp.data.digits()
-optimizer, scaler = fp.optim.SGD(net.parameters(), lr=0.01, momentum=0.5), fp.amp.GradScaler()
-for images, labels in fp.data.batches(digits.train_x, digits.train_y, size=32, seed=0).take(4):
+optimizer, scaler = fp.optim.SGD(net.parameters(), lr=0.1), fp.amp.GradScaler(init_scale=2.0**23)
+for x, y in fp.data.batches(digits.train_x, digits.train_y, size=64, seed=0).take(5):
     with fp.autocast("float16"):
-        loss = fp.nn.functional.cross_entropy(net(fp.tensor(images)), labels)
+        out = net(fp.tensor(x))
+        loss = fp.nn.functional.cross_entropy(out, y)
     optimizer.zero_grad()
     scaler.scale(loss).backward()
-    print(f"loss {loss.item():.4f}  {scaler.step(optimizer)}")
+    print(f"output {out.dtype}, loss {loss.item():.4f} {loss.dtype}; {scaler.step(optimizer)}")
     scaler.update()
 
 # %% [markdown]
 # ## What to remember
 #
 # - A stored number is the nearest place on a grid whose spacing grows with the number.
-# - An addend below half the spacing of a sum is lost: in a long sum, and in `weight - lr * gradient`.
-# - The learning went into the rounding of the updates. One float32 copy of the weights brings it back; float32
-#   accumulators do the same for sums, and a loss scale for gradients too small to store.
+# - An addend below half the spacing of a sum is lost: in a long sum, and in `weight - lr * gradient`. That is
+#   where the learning went, and one float32 copy of the weights brings it back.
+# - Three cures, for three losses: float32 accumulators for sums, float32 weights for updates, a loss scale
+#   for small gradients. Together they are *mixed precision*.
 #
-# Next: `fpsim compare` runs the four scenarios of mixed precision side by side; `03_summation_and_accumulators`
-# is about sums.
+# **Next.** `03_summation_and_accumulators`; on the command line `fpsim compare`, four scenarios side by side.
+#
+# **Sources.** P. Micikevicius et al., *Mixed precision training*, 2018. E. Alpaydin and C. Kaynak, *Optical
+# recognition of handwritten digits*, UCI, 1998.

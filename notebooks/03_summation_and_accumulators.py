@@ -21,8 +21,9 @@
 # in float32. A sum in a 16-bit format with 6 exponent bits stops at 4096.
 #
 # **What is emulated.** Every addition, one at a time: its exact result is rounded once to the format of the
-# accumulator, the variable that holds the running sum. Orders are exactly the ones named, so all numbers here
-# are the same on every machine.
+# accumulator, the variable that holds the running sum. Each order is exactly the one named, so its numbers
+# are the same on every machine. The exception is `blas`, the default of float32 accumulators, which is the
+# machine's own order.
 #
 # **What is not.** Time: how long a cell takes says nothing about hardware. And the inside of a particular
 # chip: tensor cores align and truncate operands in their own way (Fasi et al., 2021).
@@ -78,8 +79,8 @@ for fmt in (fp.bfloat16, fp.float16, fp.float32):
 # Hence the rule: **an addend below half the spacing of the running sum changes nothing.** Adding it again
 # does not help; nothing is remembered. This is called *swamping* or *stagnation*.
 #
-# `"sequential"` is spelt out for float32 because its default order is the machine's own fast reduction, which
-# is not sequential. The two 16-bit formats are sequential unless told otherwise.
+# `"sequential"` is spelt out for float32, whose default is `blas`. The two 16-bit formats are sequential
+# unless told otherwise.
 
 # %% [markdown]
 # ## 2. 0.1, added ten thousand times
@@ -315,9 +316,9 @@ print(f"blocks of {blocks[5]}: {alone[5]:.1f} u alone, {helped[5]:.2f} u with th
 
 # %% [markdown]
 # Alone, both ends are bad: short blocks leave a long sum of block sums, which stagnates, and long blocks
-# stagnate themselves. With a wide accumulator for the block sums, shorter is better. Chips are used this way:
-# DeepSeek-V3 (2024) trains in FP8 with blocks of 128 products inside the tensor cores and float32 for the
-# rest.
+# stagnate themselves. With a wide accumulator for the block sums, shorter is better (and takes more wide
+# additions). Chips are used this way: DeepSeek-V3 (2024) trains in FP8 with blocks of 128 products inside the
+# tensor cores and float32 for the rest.
 
 # %% [markdown]
 # ## 7. Swamping, as published

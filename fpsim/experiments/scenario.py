@@ -43,10 +43,10 @@ class Scenario:
 class DigitMLP(nn.Module):
     """64-32-10 on 8x8 digits: small enough that the weights' own rounding shows."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: int = 32) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(64, 32)
-        self.fc2 = nn.Linear(32, 10)
+        self.fc1 = nn.Linear(64, hidden)
+        self.fc2 = nn.Linear(hidden, 10)
 
     def forward(self, x: Any) -> Any:
         """Logits of images (n, 1, 8, 8)."""

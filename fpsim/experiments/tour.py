@@ -6,11 +6,12 @@ Layer 8. Prints; every number is computed here and now.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from fpsim.accumulate import Accumulator
-from fpsim.experiments.scenario import SCENARIOS
+from fpsim.experiments.scenario import SCENARIOS, DigitMLP
 from fpsim.experiments.table import percent
 from fpsim.experiments.training import train
 from fpsim.formats import float16
@@ -18,8 +19,8 @@ from fpsim.rounding import inspect
 
 __all__ = ["tour"]
 
-#: The same 64-32-10 network as the scenario `rounding`, on raw pixel counts 0..16, so that fewer steps show it.
-STEPS, LR, PIXELS = 1500, 1e-4, 16.0
+#: The network of the scenario `rounding`, wider and on raw pixel counts 0..16, so that fewer steps show it.
+HIDDEN, STEPS, LR, PIXELS = 128, 1000, 5e-5, 16.0
 
 
 def tour() -> int:
@@ -29,13 +30,12 @@ def tour() -> int:
     small = half.sum(np.concatenate([[1.0], np.full(10_000, 0.0001)]))
     print(f"1 + 0.0001, ten thousand times, in float16:  {small:.1f}   (0.0001 is less than half an ulp of 1)")
     ones = half.sum(np.ones(10_000))
-    print(
-        f"1 + 1 + 1 ..., ten thousand times:           {ones:.0f}  (2048 + 1 lies between two numbers, and rounds back)\n"
-    )
+    print(f"1 + 1 + 1 ..., ten thousand times:           {ones:.0f}  (2049 lies between two numbers and rounds back)\n")
     print(f"{inspect('0.1', 'float16')!r}\n", flush=True)
-    scenario = replace(SCENARIOS["rounding"], pixel_factor=PIXELS, steps=STEPS, lr=LR)
+    network = partial(DigitMLP, HIDDEN)
+    scenario = replace(SCENARIOS["rounding"], network=network, pixel_factor=PIXELS, steps=STEPS, lr=LR)
     print(
-        f"A 64-32-10 network learns real digits, {STEPS} steps of gradient descent, three times ...", flush=True
+        f"A 64-{HIDDEN}-10 network learns real digits, {STEPS} steps of gradient descent, three times ...", flush=True
     )
     wide = train("float32", scenario=scenario)
     narrow = train("float16/float32", scenario=scenario)

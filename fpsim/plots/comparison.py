@@ -48,7 +48,7 @@ def _draw(place: Any, part: Comparison) -> None:
     name = part.runs[0].scenario
     question = SCENARIOS[name].question if name in SCENARIOS else ""
     left, right = place.subplots(1, 2, gridspec_kw={"width_ratios": (1.25, 1)})
-    place.subplots_adjust(left=0.08, right=0.98, top=0.86, bottom=0.3, wspace=0.32)
+    place.subplots_adjust(left=0.08, right=0.98, top=0.86, bottom=0.3, wspace=0.42)
     place.suptitle(f"{name}: {question}", x=0.08, ha="left", fontsize=12, fontweight="bold")
     _losses(left, part)
     _BESIDE.get(name, _accuracies)(right, part)

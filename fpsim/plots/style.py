@@ -33,11 +33,15 @@ def colour_of(recipe: str, place: int = 0) -> tuple[str, str]:
 
 
 def figure(width: float, height: float) -> Any:
-    """An empty figure, in inches, that belongs to no window."""
+    """An empty figure, in inches, that belongs to no window; a notebook shows it where it is a cell's result."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), dpi=110, facecolor="white")
+    class Picture(Figure):
+        def _repr_png_(self) -> bytes:
+            return saved_bytes(self)
+
+    made = Picture(figsize=(width, height), dpi=110, facecolor="white")
     FigureCanvasAgg(made)
     return made
 

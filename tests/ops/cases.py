@@ -6,6 +6,7 @@ Tests only. A case says nothing about results; those are `reference`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -53,35 +54,40 @@ def specials(name: str) -> list[float]:
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...], name: str, values: str) -> np.ndarray:
-    """float64 numbers on the grid of the format.
+    """float64 numbers on the grid of the format, some of a thousand of a kind.
 
     ``wild``: any exponent. ``simple``: few significant bits, any exponent: where ties are. ``ties``: small integers.
     """
-    fmt = rational.grid(name)
-    top = rational.floor_log2(fmt.max)
-    if values == "special":
-        return rng.choice(specials(name), shape)
+    if values in ("special", "special but not extreme"):
+        chosen = specials(name)
+        return rng.choice(chosen if values == "special" else [x for x in chosen if not np.isfinite(x) or x in (0, 1)], shape)
+    if values == "ties":
+        return rng.integers(-2, 3, shape).astype(np.float64)
+    return rng.choice(kind(name, values), shape)
+
+
+@cache
+def kind(name: str, values: str) -> np.ndarray:
+    """A thousand numbers of a kind, rounded to the format."""
+    fmt, rng, count = rational.grid(name), np.random.default_rng(1), 1000
     if values == "ordinary":
-        x = rng.normal(size=shape)
+        x = rng.normal(size=count)
     elif values == "positive":
-        x = np.abs(rng.normal(size=shape)) + 0.25
+        x = np.abs(rng.normal(size=count)) + 0.25
     elif values == "unit":
-        x = rng.uniform(size=shape)
-    elif values == "ties":
-        x = rng.integers(-2, 3, shape).astype(np.float64)
+        x = rng.uniform(size=count)
     else:
-        last = fmt.emin - fmt.significand_bits
-        significand = rng.uniform(1, 2, shape) if values == "wild" else rng.integers(1, 64, shape) / 16.0
+        significand = {"wild": rng.uniform(1, 2, count), "simple": rng.integers(1, 64, count) / 16.0}[values]
+        exponents = rng.integers(fmt.emin - fmt.significand_bits, rational.floor_log2(fmt.max), count, endpoint=True)
         with np.errstate(over="ignore"):
-            x = np.ldexp(rng.choice([-1.0, 1.0], shape) * significand, rng.integers(last, top, shape, endpoint=True))
-    return np.array(
-        [rational.round_exact(rational.real(v), fmt, saturate=True) for v in x.ravel().tolist()], np.float64
-    ).reshape(shape)
+            x = np.ldexp(rng.choice([-1.0, 1.0], count) * significand, exponents)
+    return np.array([rational.round_exact(rational.real(v), fmt, saturate=True) for v in x.tolist()])
 
 
-def samples(rng: np.random.Generator, name: str, arguments: int, count: int = 40) -> list[np.ndarray]:
+def samples(
+    rng: np.random.Generator, name: str, arguments: int, count: int, kinds=("wild", "simple", "ordinary")
+) -> list[np.ndarray]:
     """Flat arrays for an elementwise operation: wild, simple and ordinary numbers in turn."""
-    kinds = ("wild", "simple", "ordinary")
     return [np.concatenate([draw(rng, (count,), name, kind) for kind in kinds]) for _ in range(arguments)]
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,10 +15,10 @@ import numpy as np
 
 import fpsim as fp
 from fpsim.autograd import engine
-from fpsim.autograd.op import OPS, Kind
+from fpsim.autograd.op import OPS
 from fpsim.errors import FpsimError
 from tests.ops import reference
-from tests.ops.cases import CASES, Case, draw, precisions, samples, specials
+from tests.ops.cases import CASES, Case, draw, precisions, samples
 from tests.oracles import rational
 from tests.oracles.bits import same
 
@@ -139,17 +138,22 @@ def upstream(rng, name, case: Case, arrays, precision, values="ordinary") -> Arr
     return draw(rng, shape, precision.gradient.storage.name, values)
 
 
+def two_of(precisions: list[fp.Precision], i: int) -> list[fp.Precision]:
+    """For case i two of the precisions: over the cases every one has its turn."""
+    return [precisions[i % len(precisions)], precisions[(i + 2) % len(precisions)]]
+
+
 # Rounded once --------------------------------------------------------------------------------------------------------
 
-MODES_AND_SATURATION = [(mode, False) for mode in rational.MODES] + [("nearest_even", True)]
+MODES_AND_SATURATION = [*((mode, False) for mode in rational.MODES), ("nearest_even", True)]
 
 
 def rounded_once(name: str, fmt: str) -> int:
     """The result is the exactly rounded formula (for sums: of the oracle's accumulator), in every mode."""
     rng = generator("forward", name, fmt)
     count = 0
-    for case in CASES[name]:
-        for precision in precisions(fmt):
+    for i, case in enumerate(CASES[name]):
+        for precision in two_of(precisions(fmt), i):
             arrays = case.draw(rng, source_of(name, precision).storage.name)
             count += compare_forward(name, arrays, case.metadata, precision, f"{case.shapes} {spelt(precision, case.metadata)}")
     if name in reference.FORWARD:
@@ -161,7 +165,7 @@ def elementary_in_every_mode(name: str, fmt: str, rng) -> int:
     """Flat arrays of wild numbers: all numbers of a format of at most 8 bits for one argument, all pairs for two."""
     arguments = len(CASES[name][0].shapes)
     source = source_of(name, fp.Precision(fmt)).storage
-    arrays = samples(rng, source.name, arguments)
+    arrays = samples(rng, source.name, arguments, 40)
     if name == "cast":
         arrays = [np.concatenate([arrays[0], *(draw(rng, (60,), fmt, "wild") * s for s in (1.0, 1 + 2.0**-20, 0.75))])]
     metadata = {"n": 3} if name == "power_integer" else {}
@@ -192,7 +196,10 @@ ALL_PAIRS = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "d
 
 
 def pairs_in_every_mode(name: str, fmt: str, values: Array) -> int:
-    """All pairs of a format of at most 8 bits. Float64 tells their exact results apart, so each is rounded once."""
+    """All pairs of a format of at most 8 bits to nearest even, some of them in the other modes.
+
+    Float64 tells their exact results apart, so the oracle rounds each result once, not each pair.
+    """
     x, y = (a.ravel() for a in np.meshgrid(values, values, indexing="ij"))
     with np.errstate(all="ignore"):
         key = ALL_PAIRS[name](x, y)
@@ -204,6 +211,10 @@ def pairs_in_every_mode(name: str, fmt: str, values: Array) -> int:
     count = 0
     for mode, saturate in MODES_AND_SATURATION:
         precision = fp.Precision(fmt, rounding=mode, saturate=saturate)
+        if (mode, saturate) != ("nearest_even", False):
+            some = first[:: max(len(first) // 200, 1)]
+            count += compare_forward(name, [x[some], y[some]], {}, precision, spelt(precision, {}))
+            continue
         low, high = reference.forward(name, [x[first], y[first]], {}, precision)
         actual = run(name, [x, y], {}, precision)[0]._data
         count += assert_between(actual, (low[back], high[back]), spelt(precision, {}))
@@ -217,8 +228,8 @@ def vjps_rounded_once(name: str, fmt: str) -> int:
     """Each gradient is the exactly rounded formula, repeated axes summed by the accumulator, then rounded once."""
     rng = generator("backward", name, fmt)
     count = 0
-    for case in CASES[name]:
-        for precision in precisions(fmt):
+    for i, case in enumerate(CASES[name]):
+        for precision in two_of(precisions(fmt), i):
             arrays = case.draw(rng, source_of(name, precision).storage.name)
             g = upstream(rng, name, case, arrays, precision)
             if g is not None:
@@ -233,8 +244,9 @@ def vjps_rounded_once(name: str, fmt: str) -> int:
 def compare_flat_gradients(name: str, precision: fp.Precision, rng) -> int:
     """On flat arrays of wild and simple numbers, where over- and underflow and ties are."""
     arguments = len(CASES[name][0].shapes)
-    arrays = samples(rng, source_of(name, precision).storage.name, arguments, 24)
-    (g,) = samples(rng, precision.gradient.storage.name, 1, 24)
+    kinds = ("ordinary",) * 3 if leaves_float64(name, precision) else ("wild", "simple", "ordinary")
+    arrays = samples(rng, source_of(name, precision).storage.name, arguments, 16, kinds)
+    (g,) = samples(rng, precision.gradient.storage.name, 1, 16, kinds)
     metadata = {"n": 3} if name == "power_integer" else {}
     keep = [i for i, one in enumerate(zip(*arrays, strict=True)) if is_lawful(name, one, metadata, precision.storage.name)]
     arrays, g = [a[keep] for a in arrays], g[keep]
@@ -248,6 +260,14 @@ def compare_flat_gradients(name: str, precision: fp.Precision, rng) -> int:
         keep = [i for i, of_all in enumerate(slopes) if all(v == v for v in of_all)]
         arrays, g = [a[keep] for a in arrays], g[keep]
     return compare_gradients(name, arrays, metadata, precision, g, f"wild numbers, {spelt(precision, metadata)}")
+
+
+def leaves_float64(name: str, precision: fp.Precision) -> bool:
+    """Whether factors of a gradient may leave float64's range though their product does not.
+
+    Powers are the only formulas in float64 that have this choice of range, in formats with float64's exponents.
+    """
+    return name in ("power", "power_integer") and precision.storage.exponent_bits == 11
 
 
 # Memory layouts ------------------------------------------------------------------------------------------------------
@@ -336,24 +356,25 @@ def specials_keep_the_law(name: str, fmt: str) -> int:
     """NaN, infinities, zeros of either sign, the ends of the format, and nothing at all: by the law, without a warning."""
     rng = generator("specials", name, fmt)
     count = 0
-    for case in CASES[name]:
-        for precision in precisions(fmt)[:3]:
-            mixed = "special" if rng.random() < 0.6 else None
+    for i, case in enumerate(CASES[name]):
+        for precision in [precisions(fmt)[i % 3]]:
+            special = "special but not extreme" if leaves_float64(name, precision) else "special"
+            mixed = special if rng.random() < 0.6 else None
             arrays = case.draw(rng, source_of(name, precision).storage.name, mixed)
             if mixed is None:  # one special among ordinary numbers
-                sprinkle(rng, arrays, source_of(name, precision).storage.name)
+                sprinkle(rng, arrays, source_of(name, precision).storage.name, special)
             what = f"{case.shapes} {spelt(precision, case.metadata)}"
             count += compare_forward(name, arrays, case.metadata, precision, what)
-            g = upstream(rng, name, case, arrays, precision, rng.choice(["special", "ordinary"]))
+            g = upstream(rng, name, case, arrays, precision, rng.choice([special, "ordinary"]))
             if g is not None:
                 count += compare_gradients(name, arrays, case.metadata, precision, g, what)
     return count
 
 
-def sprinkle(rng, arrays, fmt: str) -> None:
+def sprinkle(rng, arrays, fmt: str, special: str) -> None:
     for a in arrays:
         if a is not None and a.size:
-            a.reshape(-1)[rng.integers(a.size)] = rng.choice(specials(fmt))
+            a.reshape(-1)[rng.integers(a.size)] = draw(rng, (), fmt, special)
 
 
 # Derivatives ---------------------------------------------------------------------------------------------------------

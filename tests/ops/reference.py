@@ -618,7 +618,7 @@ def forward(name: str, arrays, metadata: dict[str, Any], precision) -> tuple[np.
     if name in MOVES:
         return as_pair(MOVES[name](*arrays, **metadata))
     if name in SELECTIONS:
-        return as_pair(each(SELECTIONS[name], *arrays).astype(np.float64))
+        return stored(each(lambda *xs: real(SELECTIONS[name](*xs)), *arrays), precision)  # (-0 is not everywhere)
     if name == "where":
         return as_pair(np.where(metadata["condition"], *arrays))
     if name == "clip":

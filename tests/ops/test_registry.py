@@ -1,12 +1,13 @@
 """Every operation in every format: rounded once, each gradient, memory layouts, special values, derivatives.
 
-The cases are in `cases`, the second opinion in `reference`, the laws in `checks`, the table in `table`.
+The cases are in `cases`, the second opinion in `reference`, the laws in `checks`, the table in `table`; the functions
+on every number of the 16-bit formats are in `test_every_code`.
 """
 
 import pytest
 
 from fpsim.autograd.op import OPS
-from tests.ops import checks, table
+from tests.ops import checks
 from tests.ops.cases import CASES, FORMATS
 
 every_op = pytest.mark.parametrize("name", sorted(OPS))

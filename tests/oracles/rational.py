@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
+from functools import cache, lru_cache, reduce
 
 #: The rounding modes that need no randomness.
 MODES = ("nearest_even", "nearest_away", "toward_zero", "up", "down")
@@ -18,6 +18,7 @@ MODES = ("nearest_even", "nearest_away", "toward_zero", "up", "down")
 Real = Fraction | float
 
 
+@cache
 def two(exponent: int) -> Fraction:
     return Fraction(2) ** exponent
 
@@ -96,9 +97,15 @@ def ulp(magnitude: Fraction, fmt: Grid) -> Fraction:
 
 def neighbours(x: Fraction, fmt: Grid) -> tuple[Fraction, Fraction, Fraction]:
     """The two numbers around |x|, exponents unbounded, and where |x| lies between them: 0 <= position < 1."""
-    step = ulp(abs(x), fmt)
-    n = abs(x) // step
-    return n * step, (n + 1) * step, abs(x) / step - n
+    n, position, step = in_ulps(abs(x), fmt)
+    return n * step, (n + 1) * step, position
+
+
+def in_ulps(magnitude: Fraction, fmt: Grid) -> tuple[int, Fraction, Fraction]:
+    """Whole ulps, the part of one above them, and the ulp."""
+    step = ulp(magnitude, fmt)
+    n, part = divmod(magnitude / step, 1)
+    return n, part, step
 
 
 def goes_away(n_odd: bool, position: Fraction, negative: bool, mode: str) -> bool:
@@ -142,10 +149,15 @@ def round_exact(value: Real, fmt: Grid, mode: str = "nearest_even", saturate=Fal
         if value == 0:
             return -0.0 if negative and fmt.has_negative_zero else 0.0
         value = Fraction(value)
-    lower, upper, position = neighbours(value, fmt)
-    odd = lower / (upper - lower) % 2 == 1
-    magnitude = upper if goes_away(odd, position, value < 0, mode) else lower
-    return delivered(magnitude, value < 0, fmt, mode, saturate, flush)
+    return round_fraction(value, fmt, mode, saturate, flush)
+
+
+@lru_cache(maxsize=1 << 16)
+def round_fraction(value: Fraction, fmt: Grid, mode: str, saturate: bool, flush: bool) -> float:
+    """One rounding of a nonzero number; sums meet the same ones again and again."""
+    n, position, step = in_ulps(abs(value), fmt)
+    n += goes_away(n % 2 == 1, position, value < 0, mode)
+    return delivered(n * step, value < 0, fmt, mode, saturate, flush)
 
 
 def stochastic(value: Fraction, fmt: Grid) -> tuple[float, float, Fraction]:

@@ -35,3 +35,7 @@ def test_recipes_keep_their_colours():
     assert colour_of("float16") == colour_of("float16", 5)
     styles = {colour_of(f"unknown{i}", i) for i in range(24)}
     assert len(styles) == 24
+
+
+def test_a_notebook_shows_the_picture(results):
+    assert panel(results, "rounding")._repr_png_().startswith(b"\x89PNG")
