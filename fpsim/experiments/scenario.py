@@ -69,7 +69,7 @@ _ALL = (
         ),
         network=nn.LeNet,
         image_size=32,
-        steps=180,
+        steps=200,
         quick_steps=4,
         lr=0.01,
         momentum=0.5,
