@@ -196,7 +196,7 @@ def sigmoid(x):
     return np.where(x < 0, e, 1.0) / (1 + e)
 
 
-@sigmoid.vjp(0)
+@sigmoid.vjp(0, steps="long formula")  # g * out may be a tie, and 1 - out differ from 1 by 2**-100
 def _(g, out, x):
     return g * out * (1 - out)
 

@@ -16,8 +16,9 @@ from fpsim.rounding.wide import Wide
 
 __all__ = ["Work", "is_small", "to_work", "work_for"]
 
-#: What a formula consists of: one ``+ - * /`` or square root; several of these; or a library function among them.
-STEPS = ("elementary", "formula", "function")
+#: What a formula consists of: one ``+ - * /`` or square root; several of these; several whose last one may be all that
+#: breaks a tie, by less than float64 holds; or a library function among them.
+STEPS = ("elementary", "formula", "long formula", "function")
 
 Work = type[np.float32] | type[np.float64] | type[Wide]
 
@@ -63,6 +64,8 @@ def work_for(steps: str, target: Format, formats: Iterable[Format], mode: str) -
 def _work_for(steps: str, target: Format, formats: frozenset[Format], mode: str) -> Work:
     if steps == "function":
         return np.float64
+    if steps == "long formula":
+        return Wide
     if mode == "nearest_even" and steps == "elementary":
         if target == float32 and all(float32.holds(f) for f in formats):
             return np.float32

@@ -37,9 +37,7 @@ class Case:
         """One array of the format's values for each argument."""
         kinds = values or self.values
         kinds = (kinds,) * len(self.shapes) if isinstance(kinds, str) else kinds
-        return [
-            None if s is None else draw(rng, s, name, kind) for s, kind in zip(self.shapes, kinds, strict=True)
-        ]
+        return [None if s is None else draw(rng, s, name, kind) for s, kind in zip(self.shapes, kinds, strict=True)]
 
 
 # Numbers -------------------------------------------------------------------------------------------------------------
@@ -59,8 +57,8 @@ def draw(rng: np.random.Generator, shape: tuple[int, ...], name: str, values: st
     ``wild``: any exponent. ``simple``: few significant bits, any exponent: where ties are. ``ties``: small integers.
     """
     if values in ("special", "special but not extreme"):
-        chosen = specials(name)
-        return rng.choice(chosen if values == "special" else [x for x in chosen if not np.isfinite(x) or x in (0, 1)], shape)
+        extreme = (float(rational.grid(name).quantum), float(rational.grid(name).max))
+        return rng.choice([x for x in specials(name) if values == "special" or abs(x) not in extreme], shape)
     if values == "ties":
         return rng.integers(-2, 3, shape).astype(np.float64)
     return rng.choice(kind(name, values), shape)
@@ -298,7 +296,7 @@ CASES: dict[str, list[Case]] = {
         Case(((0, 2, 2), (1, 2, 1), None), WITH_STATISTICS),
     ],
     "nll": losses({}),
-    "cross_entropy": [*losses({"smoothing": 0.0}), *losses({"smoothing": 0.1})[:6]],
+    "cross_entropy": [*losses({"smoothing": 0.0}), *losses({"smoothing": 0.1})[1:5]],
     "bce_with_logits": [
         Case((s, s, *more), {"reduction": reduction}, values=("ordinary", "unit", "positive", "positive"))
         for s, more in [((5,), (None, None)), ((3, 2), ((3, 2), (2,))), ((2, 2), (None, (2,))), ((0, 2), (None, None))]

@@ -1,7 +1,8 @@
 """What every operation and every gradient is, in exact arithmetic: the registry test's second opinion.
 
 Tests only. Formulas are typed anew on fractions and on mpmath's numbers, sums run through the oracle's accumulation,
-`tests.oracles.rational` rounds. Only the FUSED operations' own formulas are run again, with `Steps` for accumulator.
+`tests.oracles.rational` rounds. Only the losses' and the FUSED gradients' own formulas are run again, with `Steps` for
+accumulator.
 
 A result is a pair of arrays, the least and the largest value allowed: equal but where the law itself says "computed in
 float64" (functions in formats wider than 16 bits, or under directed rounding).
@@ -104,9 +105,17 @@ def exact(formula, *xs: float) -> Real:
             value = fraction(value)
         if isinstance(value, int | Fraction) and value:
             return Fraction(value)
+    tamed = in_float64(formula, map(tame, xs))
+    if not tamed or not math.isfinite(tamed):
+        return tamed
+    value, without = in_float64(formula, xs), [x if math.isfinite(x) else 1.0 for x in xs]
+    is_unused = without != list(xs) and in_float64(formula, without) == value  # what is special does not enter
+    return exact(formula, *without) if is_unused else value
+
+
+def in_float64(formula, xs) -> float:
     with np.errstate(all="ignore"):
-        tamed = float(formula(InFloat64, *map(tame, xs)))
-        return float(formula(InFloat64, *map(np.float64, xs))) if tamed and math.isfinite(tamed) else tamed
+        return float(formula(InFloat64, *map(np.float64, xs)))
 
 
 def tame(x: float) -> np.float64:
@@ -207,7 +216,6 @@ SLOPES = {
     ("sigmoid", 0): lambda m, g, out, x: g * out * (1 - out),
     ("gelu", 0): gelu_slope,
 }
-USE_THE_RESULT = {("power", 1), ("exp", 0), ("sqrt", 0), ("tanh", 0), ("sigmoid", 0)}
 SLOPES_OF_FUNCTIONS = {("power", 0), ("power", 1), ("power_integer", 0), ("gelu", 0)}
 
 #: (op, argument) -> function of floats (g, *arguments): gradients that choose.
@@ -569,10 +577,54 @@ def filled(found, shape) -> np.ndarray:
     return out
 
 
+def largest(places, values, at):
+    return values[extremes(values, True)[0]]
+
+
 def first_of_largest(places, values, at):
     """The border takes no part: also where a window holds -inf alone, its own first place is chosen."""
     inside = [(place, value) for place, value in zip(places, values, strict=True) if place >= 0]
     return inside[extremes([value for _, value in inside], True)[0]][0]
+
+
+# Longer formulas, in the documented order of their steps -------------------------------------------------------------
+
+
+def log_softmax(acc, x, axis):
+    d = acc.step(np.subtract, x, x.max(axis, keepdims=True))
+    return acc.step(np.subtract, d, acc.step(np.log, acc.sum(acc.step(np.exp, d), axis, True)))
+
+
+def softmax(acc, x, axis):
+    e = acc.step(np.exp, acc.step(np.subtract, x, x.max(axis, keepdims=True)))
+    return acc.step(np.divide, e, acc.sum(e, axis, True))
+
+
+def variance(acc, x, axis, keepdims, correction):
+    """The mean in the accumulator, the squares' sum, divided by ``n - correction``."""
+    n = float(count_of(x, axis))
+    d = acc.step(np.subtract, x, acc.step(np.divide, acc.sum(x, axis, True), n))
+    return acc.step(np.divide, acc.sum(acc.step(np.multiply, d, d), axis, keepdims), n - correction)
+
+
+def normalization(acc, x, w, b, *, eps, axis=(), mean=None, var=None):
+    """``(x - m) / sqrt(var + eps) * w + b``."""
+    if mean is None:
+        mean = acc.step(np.divide, acc.sum(x, axis, True), float(count_of(x, axis)))
+        var = variance(acc, x, axis, True, 0)
+    y = acc.step(np.divide, acc.step(np.subtract, x, mean), acc.step(np.sqrt, acc.step(np.add, var, eps)))
+    y = y if w is None else acc.step(np.multiply, y, w)
+    return y if b is None else acc.step(np.add, y, b)
+
+
+STEP_BY_STEP = {
+    "log_softmax": log_softmax,
+    "softmax": softmax,
+    "var": variance,
+    "layer_norm": normalization,
+    "batch_norm": normalization,
+    "normalize_with": normalization,
+}
 
 
 # What comes out ------------------------------------------------------------------------------------------------------
@@ -626,7 +678,7 @@ def forward(name: str, arrays, metadata: dict[str, Any], precision) -> tuple[np.
     if name in ("max", "min"):
         return as_pair(extreme_forward(*arrays, **metadata, largest=name == "max"))
     if name == "max_pool2d":
-        best = pooled(*arrays, lambda places, values, at: values[extremes(values, True)[0]], **metadata, value=-math.inf)
+        best = pooled(*arrays, largest, **metadata, value=-math.inf)
         return as_pair(filled(*best).astype(np.float64))
     if name == "matmul":
         return stored(exact_numbers(matmul(*arrays, acc)), precision)
@@ -648,7 +700,9 @@ def forward(name: str, arrays, metadata: dict[str, Any], precision) -> tuple[np.
         means = pooled(*arrays, lambda places, values, at: divided(acc.total(list(map(real, values))), divisors[at[2:]]),
                        **metadata)  # fmt: skip
         return stored(filled(*means), precision)
-    out, _ = fused(name, arrays, metadata, acc)
+    out = (
+        STEP_BY_STEP[name](acc, *arrays, **metadata) if name in STEP_BY_STEP else fused(name, arrays, metadata, acc)[0]
+    )
     return stored(exact_numbers(out), precision)
 
 
@@ -695,7 +749,6 @@ def slopes(name, argument, g, out, arrays, metadata, precision, target):
     """A gradient formula on exact numbers; with doubt where it holds functions and float64 computes it."""
     formula = SLOPES[name, argument]
     numbers = [np.asarray(m, np.float64) for m in metadata.values()]
-    out = out if (name, argument) in USE_THE_RESULT else 1.0
     values = each(lambda *xs: exact(formula, *xs), g, out, *arrays, *numbers)
     if (name, argument) not in SLOPES_OF_FUNCTIONS:
         return as_pair(values)
@@ -712,7 +765,8 @@ def slopes(name, argument, g, out, arrays, metadata, precision, target):
         if name != "gelu":
             return with_doubt(value, 4)
         size = exact_cdf(x) + abs(x) * math.exp(-min(x * x / 2, 700.0))  # of the terms that may cancel
-        return around(value, Fraction(abs(g)) * Fraction(size) * Fraction(8 + 2 * min(x * x, 1600.0)) * rational.two(-52))
+        ulps = Fraction(8 + 2 * min(x * x, 1600.0)) * rational.two(-52)
+        return around(value, Fraction(abs(g)) * Fraction(size) * ulps)
 
     return unzipped(each(doubtful, places, g, arrays[0]))
 
