@@ -65,7 +65,6 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         print(results.table().rpartition("\n")[2])
         print(f"Wrote {' and '.join(map(str, paths))}; fp.load({str(paths[1])!r}) reads the results back.")
-        _hint_at_kernels()
     return 0
 
 
@@ -89,10 +88,6 @@ def _save(results: Comparison, out: Path) -> tuple[Path, Path]:
     for name in results.scenarios:
         write_results(out / f"{name}.png", style.saved_bytes(panel(results, name)))
     return picture, results.save(out / "compare.json")
-
-
-def _hint_at_kernels() -> None:
-    """One line on what the compiled kernels would gain, once there are any."""
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
