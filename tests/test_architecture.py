@@ -16,6 +16,7 @@ LAYERS = {
     "errors": 0,
     "files": 0,
     "formats": 0,
+    "kernels": 1,
     "rounding": 1,
     "accumulate": 2,
     "precision": 2,
@@ -38,10 +39,16 @@ LAYERS = {
 }
 
 #: The only steps between rooms of one layer, in this direction.
-BESIDE = {("formats", "errors"), ("precision", "accumulate"), ("nn", "optim"), ("__main__", "__init__")}
+BESIDE = {
+    ("formats", "errors"),
+    ("rounding", "kernels"),
+    ("precision", "accumulate"),
+    ("nn", "optim"),
+    ("__main__", "__init__"),
+}
 
 #: What a room may import at module level besides the standard library, NumPy and fpsim.
-OTHERS = {"testing": {"hypothesis", "mpmath"}}
+OTHERS = {"testing": {"hypothesis", "mpmath"}, "kernels": {"numba", "llvmlite"}}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fpsim.accumulate import orders
+from fpsim.accumulate import compiled, orders
 from fpsim.accumulate.exact import exact_matmul, exact_sum
 from fpsim.accumulate.orders import Arithmetic, Terms
 from fpsim.errors import ArgumentError, ArgumentTypeError, FormatError, PrecisionError, ShapeError, expected
-from fpsim.formats import Format, float32, float64
+from fpsim.formats import Format, bfloat16, float32, float64
+from fpsim.kernels.threads import in_parallel, threads
 from fpsim.rounding.codes import as_array, as_floats, checked_mode, draw_key
 from fpsim.rounding.kernel import Array, round_to
 from fpsim.rounding.wide import Wide
@@ -218,6 +218,13 @@ class Accumulator:
         a = self._arithmetic()
         if order == "exact":
             return a.round(exact_sum(x))
+        kernels = compiled.kernels_for(self.rounding, order, length, width)
+        if kernels is not None:
+            ones = np.ones((1, length), np.float32)  # whose products with the terms are the terms
+            work = np.result_type(x.dtype, self.format.carrier).type
+            way = compiled.way_for(kernels, a, False, work, ones, x, order, length)
+            if way is not None:
+                return compiled.matmul(kernels, way, ones, x, self.format, parse_order(order), 0)[0]
         first = None if self.rounding != "stochastic" else np.arange(width, dtype=np.uint64) * np.uint64(2 * length)
         place = None if first is None else first + 2 * np.arange(length, dtype=np.uint64)[:, None]
         rounded = a.round(x, place)
@@ -228,17 +235,17 @@ class Accumulator:
                 return _native_sequential(rounded.astype(np.float16)).astype(np.float32)
         terms = Terms(length, (width,), lambda k: rounded[k], lambda k: Wide.of(x[k]), first)
         with np.errstate(all="ignore"):
-            return self._by_order(terms, a, order)
+            return self._by_order(terms, a, order, fma=False)  # a sum has no products
 
-    def _by_order(self, terms: Terms, a: Arithmetic, order: str) -> Array:
+    def _by_order(self, terms: Terms, a: Arithmetic, order: str, fma: bool) -> Array:
         name, block = parse_order(order)
         if name == "pairwise":
             return orders.pairwise(terms, a)
         if name == "kahan":
             return orders.kahan(terms, a)
         if name == "blocked":
-            return orders.blocked(terms, a, self.fma, block)
-        return orders.sequential(terms, a, self.fma)
+            return orders.blocked(terms, a, fma, block)
+        return orders.sequential(terms, a, fma)
 
     def _matmul(self, x: Array, y: Array, order: str) -> Array:
         """Matrix products in any order but `blas`: (..., I, K) @ (..., K, J)."""
@@ -249,12 +256,43 @@ class Accumulator:
         ys = np.broadcast_to(y, (*batch, length, columns)).reshape(count, length, columns)
         out = np.empty((len(xs), rows, columns), self.format.carrier)
         formats, a = self._formats(x, y), self._arithmetic()
+        kernels, way = compiled.kernels_for(self.rounding, order, length * count, rows * columns), None
+        if kernels is not None:
+            way = self._way(kernels, a, order, x, y, formats, length)
         for i, (one_x, one_y, one_out) in enumerate(zip(xs, ys, out, strict=True)):
             if order == "exact":
                 one_out[...] = a.round(exact_matmul(one_x, one_y))
+            elif way is not None:
+                first = i * rows * columns
+                one_out[...] = compiled.matmul(kernels, way, one_x, one_y, self.format, parse_order(order), first)
             else:
                 self._one_product(one_x, one_y, one_out, order, a, formats, i * rows * columns)
         return out.reshape(*batch, rows, columns)
+
+    def _way(
+        self, kernels: Any, a: Arithmetic, order: str, x: Array, y: Array, formats: tuple[Format, ...], length: int
+    ) -> Any:
+        """How the compiled kernels round products of x and y, and sums of `length` of them."""
+        work = _product_work(self.format, formats, x, y, self.rounding)
+        return compiled.way_for(kernels, a, self.fma, work, x, y, order, length)
+
+    def spread_taps(
+        self, g: Array, w: Array, size: tuple[int, int], stride: Any, before: Any, dilation: Any, groups: int
+    ) -> Array | None:
+        """The input gradient of a convolution, sequentially, by the compiled kernel; None where that cannot serve.
+
+        ``out[n, c, i, j] = sum_{o, r, s} g[n, o, p, q] * w[o, c, r, s]`` over the taps that exist, those with
+        ``i = p * stride + r * dilation - before`` (and so for columns); `size` is (rows, columns) of the input.
+        """
+        n, c = len(g), groups * w.shape[1]
+        taps = len(w) // groups * math.prod(w.shape[2:])
+        kernels = compiled.kernels_for(self.rounding, "sequential", taps, n * c * math.prod(size))
+        if kernels is None:
+            return None
+        way = self._way(kernels, self._arithmetic(), "sequential", g, w, self._formats(g, w), taps)
+        if way is None:
+            return None
+        return compiled.spread_taps(kernels, way, g, w, size, stride, before, dilation, groups, self.format)
 
     def _one_product(
         self, x: Array, y: Array, out: Array, order: str, a: Arithmetic, formats: tuple[Format, ...], first_output: int
@@ -262,15 +300,17 @@ class Accumulator:
         """One matrix product, tile by tile, the tiles on all cores; no bit depends on the tiles."""
         (rows, length), columns = x.shape, y.shape[1]
         work = _product_work(self.format, formats, x, y, self.rounding)
-        # (the bounded steps take no care of the sign of zero: right where a sum starts at +0, as all but pairwise do)
-        if is_small(self.format) and self.rounding == "nearest_even" and not self.saturate and order != "pairwise":
+        # (the bounded steps take no care of the sign of zero: right where a sum starts at +0, as all but pairwise do;
+        # and their magic numbers need room above the format's largest, which bfloat16 leaves none in float32)
+        plain = self.rounding == "nearest_even" and not self.saturate and self.format != bfloat16
+        if is_small(self.format) and plain and order != "pairwise":
             a = replace(a, bounded=_cannot_overflow(x, y, self.format))
         xt, y = np.ascontiguousarray(x.T), np.ascontiguousarray(y)
         in_tile = TILE if order != "pairwise" else max(HELD // max(length, 1), 1)
         wide = max(min(columns, in_tile), 1)
         tiles_down = -(-rows * wide // in_tile)
-        if rows * wide >= SHARED * _cores():
-            tiles_down += -tiles_down % _cores()  # an equal share for every core
+        if rows * wide >= SHARED * threads():
+            tiles_down += -tiles_down % threads()  # an equal share for every core
         high = max(-(-rows // max(tiles_down, 1)), 1)
 
         def tile(at: tuple[int, int]) -> None:
@@ -283,17 +323,14 @@ class Accumulator:
             term = _products(xt[:, i], y[:, j], a, work, shape, first)
             exact = _exact_products(xt[:, i], y[:, j])
             with np.errstate(all="ignore"):
-                out[i, j] = self._by_order(Terms(length, shape, term, exact, first), a, order)
+                out[i, j] = self._by_order(Terms(length, shape, term, exact, first), a, order, self.fma)
 
-        tiles = [(i, j) for i in range(0, rows, high) for j in range(0, columns, wide)]
-        if len(tiles) == 1 or out.size < SHARED * _cores():
-            for at in tiles:
+        tiles = [((i, j),) for i in range(0, rows, high) for j in range(0, columns, wide)]
+        if out.size < SHARED * threads():
+            for (at,) in tiles:
                 tile(at)
         else:
-            from concurrent.futures import ThreadPoolExecutor  # only now: it takes a while to import
-
-            with ThreadPoolExecutor(_cores()) as pool:
-                list(pool.map(tile, tiles))
+            in_parallel(tile, tiles)
 
 
 def parse_order(order: str | None) -> tuple[str | None, int]:
@@ -312,10 +349,6 @@ def parse_order(order: str | None) -> tuple[str | None, int]:
             "Accumulator", f"an order of {', '.join(ORDERS)}", f"order={order!r}", "choose one; B as in blocked:64"
         )
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _axes(op: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:

@@ -58,6 +58,11 @@ class Arithmetic:
         # under `down` IEEE 754 makes +0 + -0 negative; a sum that starts at +0 here stays +0
         return np.where(p == 0, s, total) if self.mode == "down" else total
 
+    def fused(self, s: Array, exact: Wide, index: Array | None) -> Array:
+        """``round(s + x * y)`` for the exact product of two numbers."""
+        total = self.round(run(Wide, np.add, s, exact), index)
+        return np.where(exact.hi == 0, s, total) if self.mode == "down" else total
+
     def subtract(self, s: Array, p: Array) -> Array:
         """``round(s - p)`` for numbers of the format."""
         return self.round(run(self.work([self.fmt]), np.subtract, s, p))
@@ -144,9 +149,7 @@ def sequential(terms: Terms, a: Arithmetic, fma: bool, start: int = 0, stop: int
     add = a.adder(terms.shape)
     for k in range(start, terms.length if stop is None else stop):
         if fma:
-            exact = terms.exact(k)
-            fused = a.round(run(Wide, np.add, s, exact), terms.index(k, of_sum=True))
-            s = np.where(exact.hi == 0, s, fused) if a.mode == "down" else fused
+            s = a.fused(s, terms.exact(k), terms.index(k, of_sum=True))
         else:
             add(s, terms.term(k), terms.index(k, of_sum=True))
     return s

@@ -5,10 +5,15 @@ Layer 4. A convolution is a matrix product over patches, so every order of accum
 
 from __future__ import annotations
 
+import math
+import threading
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from fpsim.autograd.op import Kind, op
+from fpsim.kernels.loading import compiled
+from fpsim.kernels.threads import in_parallel, share
 from fpsim.ops.elementwise import has_negative_zero, keep
 from fpsim.ops.shape import scatter_sum
 from fpsim.rounding.wide import Wide
@@ -44,6 +49,22 @@ def _tap(i, j, sizes, stride, dilation):
     )
 
 
+_OF_THREAD = threading.local()
+#: Bytes of columns that a thread keeps for its next convolution: the system takes long to hand out fresh memory.
+KEPT = 1 << 26
+
+
+def _scratch(shape, dtype):
+    """An array for columns, valid until the thread's next convolution."""
+    size = math.prod(shape) * dtype.itemsize
+    if size > KEPT:
+        return np.empty(shape, dtype)
+    held = getattr(_OF_THREAD, "bytes", None)
+    if held is None or held.size < size:
+        held = _OF_THREAD.bytes = np.empty(size, np.uint8)
+    return held[:size].view(dtype).reshape(shape)
+
+
 def _columns(x, kernel, stride, padding, dilation, groups, samples_last):
     """The patches as matrices (group, channel * kernel row * kernel column, output), and the output's rows and columns.
 
@@ -53,7 +74,15 @@ def _columns(x, kernel, stride, padding, dilation, groups, samples_last):
     p, q = sizes = _out_sizes(x, kernel, stride, dilation)
     n, c = x.shape[:2]
     x = np.ascontiguousarray(x.transpose((1, 2, 3, 0) if samples_last else (1, 0, 2, 3)))
-    columns = np.empty((c, *kernel, *((p, q, n) if samples_last else (n, p, q))), x.dtype)
+    columns = _scratch((c, *kernel, *((p, q, n) if samples_last else (n, p, q))), x.dtype)
+    kernels = compiled(columns.size * 1e-9) if samples_last else None
+    if kernels is not None:
+
+        def task(start, stop):
+            kernels.columns(x, columns, stride, dilation, start, stop)
+
+        in_parallel(task, share(c, columns.size * 0.3e-9))
+        return columns.reshape(groups, c // groups * kernel[0] * kernel[1], n * p * q), sizes
     for i in range(kernel[0]):
         for j in range(kernel[1]):
             met = _tap(i, j, sizes, stride, dilation)
@@ -115,31 +144,44 @@ def _input_gradient_by_blas(g, x, w, stride, padding, dilation, groups, acc):
 def _input_gradient_in_order(g, x, w, stride, padding, dilation, groups, acc, order):
     """For each pixel one sum over (o, r, s), in C order, of the taps whose output exists.
 
-    Where zeros may stand for taps that do not exist (adding +0 changes no sequential or exact sum), all pixels are
-    one product; else the pixels with the same set of taps are.
+    The compiled kernel adds tap by tap. Without it, where zeros may stand for taps that do not exist (adding +0 to a
+    sum that is not -0 changes nothing), all pixels are one product; else the pixels with the same set of taps are.
     """
     (n, o), (height, width), kernel = g.shape[:2], x.shape[2:], w.shape[2:]
+    zeros_stand = order == "exact" or (order == "sequential" and not acc.fma)
+    zeros_stand = zeros_stand and np.isfinite(w).all()
+    if zeros_stand and order == "sequential":
+        before = (padding[0][0], padding[1][0])
+        spread = acc.spread_taps(g, w, (height, width), stride, before, dilation, groups)
+        if spread is not None:
+            return spread
     # for pixel row i and tap row r: which row of g it met, and whether there is one
     rows, has_row = _sources(height, kernel[0], stride[0], padding[0][0], dilation[0], g.shape[2])
     columns, has_column = _sources(width, kernel[1], stride[1], padding[1][0], dilation[1], g.shape[3])
     w = w.reshape(groups, o // groups, -1, *kernel)
     g = g.reshape(n, groups, o // groups, *g.shape[2:])
     out = np.zeros((n, groups, w.shape[2], height, width), acc.format.carrier)
-    if order in ("sequential", "exact") and np.isfinite(w).all():
+    if zeros_stand:
         row_sets, column_sets = [(np.arange(height), np.arange(kernel[0]))], [(np.arange(width), np.arange(kernel[1]))]
+        samples = n
     else:
         row_sets, column_sets = _same_taps(has_row), _same_taps(has_column)
-    for i, r in row_sets:
-        for j, s in column_sets:
-            if not len(r) or not len(s):
-                continue  # pixels that no output saw
-            # (n, group, o, i, r, j, s)
-            met = g[:, :, :, rows[i][:, r][:, :, None, None], columns[j][:, s][None, None]]
-            met = np.where((has_row[i][:, r][:, :, None, None]) & (has_column[j][:, s][None, None]), met, 0)
-            met = met.transpose(1, 0, 3, 5, 2, 4, 6).reshape(groups, n * len(i) * len(j), o // groups * len(r) * len(s))
-            taps = w[:, :, :, r[:, None], s].transpose(0, 1, 3, 4, 2).reshape(groups, met.shape[2], -1)
-            sums = acc.matmul(met, taps).reshape(groups, n, len(i), len(j), w.shape[2])
-            out[:, :, :, i[:, None], j] = sums.transpose(1, 0, 4, 2, 3)
+        # as many samples at a time as need no more memory than the columns of the forward pass
+        samples = max(x.shape[1] * g.shape[3] * g.shape[4] * n // (o * height * width), 1)
+    for first in range(0, n, samples):
+        some = slice(first, first + samples)
+        for i, r in row_sets:
+            for j, s in column_sets:
+                if not len(r) or not len(s):
+                    continue  # pixels that no output saw
+                # (n, group, o, i, r, j, s)
+                met = g[some, :, :, rows[i][:, r][:, :, None, None], columns[j][:, s][None, None]]
+                met = np.where((has_row[i][:, r][:, :, None, None]) & (has_column[j][:, s][None, None]), met, 0)
+                outputs, terms = len(met) * len(i) * len(j), o // groups * len(r) * len(s)
+                met = met.transpose(1, 0, 3, 5, 2, 4, 6).reshape(groups, outputs, terms)
+                taps = w[:, :, :, r[:, None], s].transpose(0, 1, 3, 4, 2).reshape(groups, terms, -1)
+                sums = acc.matmul(met, taps).reshape(groups, -1, len(i), len(j), w.shape[2])
+                out[some, :, :, i[:, None], j] = sums.transpose(1, 0, 4, 2, 3)
     return out.reshape(x.shape)
 
 
@@ -181,6 +223,9 @@ def _(g, out, x, *, kernel, stride, padding, dilation, acc):
     padded = _padded(x, padding, -np.inf)
     sizes = out.shape[2:]
     apart = all(d * (k - 1) < s for k, s, d in zip(kernel, stride, dilation, strict=True))
+    kernels = compiled(x.size * 4e-9) if apart and x.dtype == g.dtype and x.itemsize <= 8 else None
+    if kernels is not None and not any(map(any, padding)):
+        return _pool_gradient(kernels, g, out, x, kernel, stride, dilation)
     has_nan = np.isnan(out).any()
     # the border takes no part: also where a window holds -inf alone, its own first place is chosen
     inside = _padded(np.ones((1, 1, height, width), bool), padding) if np.isneginf(out).any() else None
@@ -206,6 +251,18 @@ def _(g, out, x, *, kernel, stride, padding, dilation, acc):
     column = np.arange(sizes[1]) * stride[1] + found % kernel[1] * dilation[1] - left
     plane = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], 1, 1)
     return scatter_sum(g, (plane * height + row) * width + column, x.size, acc).reshape(x.shape)
+
+
+def _pool_gradient(kernels, g, out, x, kernel, stride, dilation):
+    """By the compiled kernel: windows apart from each other, no border."""
+    x, best, g = (np.ascontiguousarray(a.transpose(1, 2, 3, 0)) for a in (x, out, g))
+    gradient = np.zeros_like(x)
+
+    def task(start, stop):
+        kernels.pool_gradient(x, best, g, gradient, kernel, stride, dilation, start, stop)
+
+    in_parallel(task, share(len(x), x.size * 1e-9))
+    return gradient.transpose(3, 0, 1, 2)
 
 
 @op(Kind.REDUCTION)

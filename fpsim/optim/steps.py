@@ -13,11 +13,14 @@ import numpy as np
 
 from fpsim.autograd.context import current
 from fpsim.formats import Format, float32, float64
+from fpsim.kernels.loading import compiled
+from fpsim.kernels.threads import in_parallel, share
+from fpsim.kernels.ways import fused
 from fpsim.precision import Precision
 from fpsim.rounding.codes import draw_key
 from fpsim.rounding.kernel import BLOCK, Array, round_to
 from fpsim.rounding.wide import Wide, _two_product, _two_sum
-from fpsim.rounding.work import Work, is_small, run, to_work, work_for
+from fpsim.rounding.work import Work, is_medium, is_small, run, to_work, work_for
 
 __all__ = ["Steps"]
 
@@ -26,6 +29,8 @@ __all__ = ["Steps"]
 SLACK = 32
 #: Numbers and formats within these bounds: no step of float64 overflows or underflows.
 LARGEST_EXPONENT, LARGEST_NUMBER = 256, 2.0**300
+#: Seconds an element of a fused step takes in NumPy.
+IN_NUMPY = 10e-9
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,9 @@ class Steps:
             with np.errstate(all="ignore"):
                 return x + y
         alpha = self._in_format(alpha)
+        kernels = compiled(x.size * IN_NUMPY) if self._fuses_in_float64(alpha) else None
+        if kernels is not None:
+            return self._add_compiled(kernels, x, y, alpha)
         return self._in_blocks(lambda place, x, y: self._fused(place, x, y, alpha), x, y)
 
     def add_number(self, x: Array, number: float) -> Array:
@@ -85,6 +93,25 @@ class Steps:
     def addcdiv(self, x: Array, a: Array, b: Array, value: float) -> Array:
         """``x + value * a / b``."""
         return self._once(lambda a, b, value: value * a / b, x, (a, b), value)
+
+    def _fuses_in_float64(self, alpha: float) -> bool:
+        """Whether the product is exact in float64, and float64's sum rounded to odd decides the rounding."""
+        p = self.precision
+        plain = p.rounding == "nearest_even" and not p.flush_subnormals and p.storage.has_nan
+        return plain and is_medium(p.storage) and self._fits_float64(alpha)
+
+    def _add_compiled(self, kernels: Any, x: Array, y: Array, alpha: float) -> Array:
+        way, out = (
+            fused(self.precision.storage, self.precision.saturate),
+            np.empty(x.shape, self.precision.storage.carrier),
+        )
+        flat = [np.ascontiguousarray(a).reshape(-1) for a in (x, y)]
+
+        def task(start: int, stop: int) -> None:
+            kernels.add_scaled(way, *flat, alpha, out.reshape(-1), start, stop)
+
+        in_parallel(task, share(x.size, x.size * 1e-9, 16))
+        return out
 
     def _in_format(self, number: float) -> float:
         return float(round_to(np.asarray(number, np.float64), self.precision.storage))

@@ -1,0 +1,39 @@
+"""Compiled passes over one array: rounding it, and what must be known before.
+
+Layer 1. `m` is a way of rounding (see `ways`).
+"""
+
+import numpy as np
+
+from fpsim.kernels.compiling import kernel
+from fpsim.kernels.steps import rounded, step
+
+__all__ = ["add_scaled", "largest", "round_array"]
+
+
+@kernel
+def largest(x):
+    """The largest magnitude of a one-dimensional array; NaN where there is one."""
+    most, sick = 0.0 * x[0] if len(x) else 0.0, False
+    most = abs(most)
+    for i in range(len(x)):
+        most = max(most, abs(x[i]))
+        sick |= x[i] != x[i]
+    return np.nan if sick else np.float64(most)
+
+
+@kernel
+def round_array(m, x, out, start, stop):
+    """``out[i] = round(x[i])`` from `start` to `stop` of one-dimensional arrays; `out` may be `x`."""
+    first = np.uint64(start)
+    x, out = x[start:stop], out[start:stop]
+    for i in range(len(x)):
+        out[i] = rounded(m, x[i], first + np.uint64(i))
+
+
+@kernel
+def add_scaled(m, x, y, alpha, out, start, stop):
+    """``out[i] = round(x[i] + alpha * y[i])`` from `start` to `stop`, fused; alpha * y[i] is exact in float64."""
+    x, y, out = x[start:stop], y[start:stop], out[start:stop]
+    for i in range(len(x)):
+        out[i] = step(m, np.float64(x[i]), alpha, np.float64(y[i]), np.uint64(0))

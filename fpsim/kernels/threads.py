@@ -1,0 +1,65 @@
+"""Share independent pieces of work among cores: `share` cuts a range, `in_parallel` runs the pieces.
+
+Layer 1. Knows nothing of arrays. ``FPSIM_THREADS`` sets how many threads work; no bit depends on it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fpsim.errors import ArgumentError, expected
+
+__all__ = ["in_parallel", "share", "threads"]
+
+_pool: Any = None
+
+
+def threads() -> int:
+    """How many threads share the work: ``FPSIM_THREADS``, else one for each core that this process may use."""
+    given = os.environ.get("FPSIM_THREADS")
+    if given is not None:
+        if not given.isdecimal() or int(given) == 0:
+            got = f"FPSIM_THREADS={given!r}"
+            raise ArgumentError(expected("FPSIM_THREADS", "a number of threads", got, "set 1 or more, or unset it"))
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share(size: int, seconds: float, multiple: int = 1) -> list[tuple[int, int]]:
+    """``range(size)`` in as many pieces as threads are worth their start, each but the last a multiple of `multiple`.
+
+    `seconds` is what one thread would take for all.
+    """
+    pieces = max(min(threads(), int(seconds / 150e-6), -(-size // multiple)), 1)
+    step = -(-size // (pieces * multiple)) * multiple
+    return [(start, min(start + step, size)) for start in range(0, size, step)] if size else []
+
+
+def in_parallel(task: Callable[..., Any], pieces: Iterable[tuple[Any, ...]]) -> None:
+    """``task(*piece)`` for every piece, on a thread each where there are several."""
+    global _pool
+    pieces = list(pieces)
+    if len(pieces) < 2:
+        for piece in pieces:
+            task(*piece)
+        return
+    if _pool is None:
+        from concurrent.futures import ThreadPoolExecutor  # only now: it takes a while to import
+
+        _pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="fpsim")
+    others = [_pool.submit(task, *piece) for piece in pieces[1:]]
+    task(*pieces[0])
+    for other in others:
+        other.result()
+
+
+def _forget_pool() -> None:
+    """Threads do not live on in a forked process."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
