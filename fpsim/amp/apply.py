@@ -27,7 +27,7 @@ def apply(net: Any, how: Any, optimizer: Any = None) -> Any:
         ``"p=f32,c=f16,o=f32"``; a format alone is pure, ``"float16"`` accumulates in float16. (Keras's policy of that
         name, which accumulates in float32, is ``fp.amp.policy("float16")``.) A dict gives precisions per layer: its
         keys are `fnmatch` patterns over dotted module names (``*`` also crosses dots), each match holds for all
-        inside it, and of several matches the last one given wins.
+        inside it, and of several matches the last one given wins. Keras's rules: `fp.amp.keras.DTypePolicyMap`.
     optimizer : optim.Optimizer, optional
         Of the network's parameters: gets the masters, the state's format and the rounding of updates. Without it the
         network is ready to run; masters can then still be asked of an optimizer, but of weights already rounded.
@@ -56,6 +56,8 @@ def apply(net: Any, how: Any, optimizer: Any = None) -> Any:
     >>> net.conv1.weight.dtype.name, net.fc1.weight.dtype.name, net(fp.zeros(1, 1, 32, 32)).dtype.name
     ('float16', 'float32', 'float32')
     """
+    if hasattr(how, "default_policy"):  # Keras's DTypePolicyMap
+        return how.apply(net, optimizer)
     if isinstance(how, Mapping):
         return assign_patterns(net, how, optimizer)
     if isinstance(how, str | Policy | Recipe):

@@ -22,6 +22,7 @@ __all__ = ["OpLists", "autocast", "op_lists"]
 
 #: fpsim's operations that PyTorch's lists know by another name.
 _TORCH_NAME = {
+    "bce": "binary_cross_entropy",
     "bce_with_logits": "binary_cross_entropy_with_logits",
     "concatenate": "cat",
     "multiply": "mul",
@@ -45,18 +46,24 @@ class OpLists:
     float32: tuple[str, ...]
     #: in the widest format of their inputs
     promote: tuple[str, ...]
-    #: an error in PyTorch, which fpsim does not have
+    #: an error under autocast
     banned: tuple[str, ...]
 
     def rule(self, op: str) -> str:
-        """``lower``, ``float32``, ``promote`` or ``input``, for an operation of fpsim (`Op.name`) or of PyTorch.
+        """``lower float32 promote banned`` or ``input``, for an operation of fpsim (`Op.name`) or of PyTorch.
 
         >>> import fpsim as fp
         >>> [fp.amp.op_lists().rule(op) for op in ("conv2d", "log_softmax", "add", "relu")]
         ['lower', 'float32', 'promote', 'input']
         """
-        name = _TORCH_NAME.get(op, op)
-        return next((rule for rule in ("lower", "float32", "promote") if name in getattr(self, rule)), "input")
+        name = self.torch_name(op)
+        rules = ("lower", "float32", "promote", "banned")
+        return next((rule for rule in rules if name in getattr(self, rule)), "input")
+
+    @staticmethod
+    def torch_name(op: str) -> str:
+        """What PyTorch's lists call an operation of fpsim."""
+        return _TORCH_NAME.get(op, op)
 
     def __str__(self) -> str:
         lines = []
@@ -70,7 +77,7 @@ class OpLists:
             lines.append(f"{meaning}:")
             lines.append(f"    fpsim    {' '.join(ours)}")
             lines.append(f"    PyTorch  {' '.join(getattr(self, rule, ('everything else',)))}")
-        return "\n".join([*lines, f"not allowed in PyTorch: {' '.join(self.banned)}"])
+        return "\n".join([*lines, f"an error: {' '.join(self.banned)}"])
 
 
 # PyTorch 2.13, torch/amp, "CUDA Ops that can autocast to float16", "... to float32", "... promote to the widest".

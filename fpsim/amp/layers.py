@@ -12,6 +12,7 @@ from typing import Any
 
 from fpsim.amp.autocast import autocast
 from fpsim.amp.policy import MIXED_POLICIES, Policy, policy, wider
+from fpsim.autograd.context import stored
 from fpsim.autograd.tensor import store
 from fpsim.errors import ArgumentError, expected
 from fpsim.formats import Format, float32
@@ -96,6 +97,7 @@ def assign(
                 values = p._data if p.master is None else p.master._data
                 p.replace_values(store(values, layer.param))
                 p.precision = layer.param
+                stored(p, p if p.master is None else p.master, "cast", before=values)
         module.precision = layer.compute
         module.output_precision = layer.output
     for module in net.modules():
@@ -114,10 +116,7 @@ def assign_patterns(net: Module, patterns: Mapping[str, Any], optimizer: Any = N
             got = f"{pattern!r}"
             known = ", ".join(name for name in modules if name)
             raise ArgumentError(expected("apply", "patterns that match a module", got, f"the modules are {known}"))
-        if isinstance(like, Policy) and (like.autocast or like.masters or like.state):
-            got = f"{pattern!r}: {like}"
-            remedy = "give such a policy to the whole network"
-            raise ArgumentError(expected("apply", "layers' policies without autocast, masters or state", got, remedy))
+        check_policy_of_layer(pattern, like)
         layer = layer_precision(like)
         for name in names:
             for inside in modules[name].modules():
@@ -173,6 +172,14 @@ def check_untouched(net: Any) -> None:
         if (before := getattr(module, "_amp", None)) is not None:
             remedy = "build the network again, or give all patterns in one call"
             raise ArgumentError(expected("apply", "a network without formats of its own", f"one with {before}", remedy))
+
+
+def check_policy_of_layer(pattern: str, like: Any) -> None:
+    """Refuse a policy that says something about the whole network."""
+    if isinstance(like, Policy) and (like.autocast or like.masters or like.state):
+        got = f"{pattern!r}: {like}"
+        remedy = "give such a policy to the whole network"
+        raise ArgumentError(expected("apply", "layers' policies without autocast, masters or state", got, remedy))
 
 
 def check_optimizer(net: Module, optimizer: Any) -> None:

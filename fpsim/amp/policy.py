@@ -5,11 +5,12 @@ Layer 6. Frozen data and its parsing; `layers` carries a policy out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from fpsim.amp.scale_rule import PRESETS
 from fpsim.amp.scaler import GradScaler, StaticScaler
+from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, FormatError, expected, nearest
 from fpsim.formats import Format, float32
 from fpsim.precision import Precision
@@ -92,6 +93,10 @@ class Policy:
             given[name] = _format(name, getattr(self, name))
         for name, value in given.items():
             object.__setattr__(self, name, value)
+        masters = given["masters"]
+        if masters is not None and not masters.holds(param):
+            got = f"masters={masters.name} for params={param.name}"
+            raise ArgumentError(expected("Policy", "masters that hold the parameters", got, "leave masters out"))
         if self.batchnorm not in BATCHNORM:
             got = f"batchnorm={self.batchnorm!r}"
             raise ArgumentError(expected("Policy", f"batchnorm in {BATCHNORM}", got, "choose one"))
@@ -123,6 +128,28 @@ class Policy:
             return GradScaler.preset(self.scaling)
         return StaticScaler(self.scaling, enabled=self.scaling != 1)
 
+    def cast_to_param(self, tree: Any) -> Any:
+        """A tree's tensors in the parameters' precision (jmp's name, like the next two).
+
+        >>> import fpsim as fp
+        >>> p = fp.amp.policy("p=f32,c=f16,o=f32")
+        >>> [x.precision for x in p.cast_to_compute([fp.ones(2), fp.zeros(1)])]
+        [Precision('float16/float32'), Precision('float16/float32')]
+        """
+        return _cast(tree, self.param_precision)
+
+    def cast_to_compute(self, tree: Any) -> Any:
+        """A tree's tensors in the precision of the computation."""
+        return _cast(tree, self.precision)
+
+    def cast_to_output(self, tree: Any) -> Any:
+        """A tree's tensors in the precision of the output."""
+        return _cast(tree, Precision(self.output, wider(self.accumulate, self.output)))
+
+    def with_output_dtype(self, output_dtype: Any) -> Policy:
+        """The same with another output format (jmp's name)."""
+        return replace(self, output=output_dtype)
+
     # Text ------------------------------------------------------------------------------------------------------------
 
     def __str__(self) -> str:
@@ -137,6 +164,15 @@ class Policy:
 
     def __repr__(self) -> str:
         return f"policy({str(self)!r})"
+
+
+def _cast(tree: Any, precision: Precision) -> Any:
+    """Tensors in dicts, lists and tuples in another precision; anything else stays."""
+    if isinstance(tree, dict):
+        return {key: _cast(part, precision) for key, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)([_cast(part, precision) for part in tree])
+    return tree.to(precision) if isinstance(tree, Tensor) else tree
 
 
 def _format(name: str, value: Any) -> Format | None:

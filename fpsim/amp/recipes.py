@@ -10,9 +10,10 @@ from typing import Any
 
 from fpsim.amp.layers import assign_policy
 from fpsim.amp.policy import MIXED_POLICIES, NAMED_POLICIES, Policy, policy
-from fpsim.amp.scaler import GradScaler
+from fpsim.amp.scale_rule import ScaleRule
+from fpsim.amp.scaler import GradScaler, StaticScaler
 from fpsim.errors import ArgumentError, FormatError, PrecisionError, expected, nearest
-from fpsim.formats import NAMED, Format
+from fpsim.formats import NAMED, Format, float32
 from fpsim.precision import Precision
 
 __all__ = ["RECIPES", "Recipe", "recipe"]
@@ -69,15 +70,12 @@ class Recipe:
     @property
     def scaling(self) -> str:
         """How the loss is scaled."""
-        scaler = self.scaler()
-        if not scaler.is_enabled():
-            return "none"
-        kind = "dynamic, from" if isinstance(self.policy.scaling, str) else "constant"
-        return f"{kind} {scaler.get_scale():g}"
+        return _scaling(self.scaler())
 
-    def columns(self) -> dict[str, str]:
-        """The recipe spelt out: ``weights compute accumulate update scaling``."""
-        return {name: getattr(self, name) for name in ("weights", "compute", "accumulate", "update", "scaling")}
+    def columns(self, scale: float | str | None = None) -> dict[str, str]:
+        """The recipe spelt out, `scale` in place of its own: ``weights compute accumulate update scaling``."""
+        texts = {name: getattr(self, name) for name in ("weights", "compute", "accumulate", "update")}
+        return {**texts, "scaling": _scaling(self.scaler(scale))}
 
     def _column(self, of: Any) -> str:
         """The policy's text, or both where fully connected layers have another."""
@@ -111,9 +109,38 @@ class Recipe:
             name=self.name,
         )
 
-    def scaler(self) -> GradScaler:
-        """A new loss scaler as the recipe asks for; a disabled one where the loss is not scaled."""
-        return self.policy.scaler()
+    @property
+    def can_check(self) -> bool:
+        """Whether gradients can be checked and unscaled without loss: the weights updated have float32's range."""
+        updated = (p.masters or p.param for p in (self.policy, self.linear or self.policy))
+        return all(fmt.emin <= float32.emin for fmt in updated)
+
+    def scaler(self, scale: float | str | None = None) -> GradScaler:
+        """A new loss scaler as the recipe asks for; a disabled one where the loss is not scaled.
+
+        With `scale` another: ``"dynamic"`` or a preset's name, or a number, a constant scale. Unlike `StaticScaler` it
+        skips steps that are not finite, if the recipe's weights are wide enough to check their gradients.
+
+        >>> import fpsim as fp
+        >>> fp.amp.recipe("mixed_float16").scaler(1024.0).rule.check, fp.amp.recipe("float16").scaler(1024.0).rule.check
+        ('scaled', 'never')
+        """
+        if scale is None:
+            return self.policy.scaler()
+        if isinstance(scale, str):
+            own = self.policy.scaling if isinstance(self.policy.scaling, str) else "torch"
+            return GradScaler.preset(own if scale == "dynamic" else scale)
+        constant = StaticScaler(scale)  # checks the number
+        return GradScaler(rule=ScaleRule(scale, floor=scale, ceiling=scale)) if self.can_check else constant
+
+
+def _scaling(scaler: GradScaler) -> str:
+    """In words."""
+    rule = scaler.rule
+    if not scaler.is_enabled():
+        return "none"
+    constant = rule.check == "never" or rule.floor == rule.ceiling
+    return f"{'constant' if constant else 'dynamic, from'} {scaler.get_scale():g}"
 
 
 def _pure(precision: Any) -> Policy:

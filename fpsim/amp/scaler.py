@@ -6,55 +6,29 @@ Layer 6. Decides when an optimizer steps. The rule by which the scale moves is `
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
 from fpsim.amp.scale_rule import ScaleRule, preset_named
-from fpsim.autograd.engine import apply
-from fpsim.autograd.tensor import Tensor, round_into
-from fpsim.errors import ArgumentTypeError, ScalerError, expected
-from fpsim.formats import float32
-from fpsim.ops import elementwise
-from fpsim.precision import Precision
-from fpsim.rounding.kernel import Array
-from fpsim.rounding.work import run, work_for
+from fpsim.amp.scaling import scaled
+from fpsim.amp.unscaling import (
+    StepReport,
+    check_wide_enough,
+    first_not_finite,
+    gradients_of,
+    reciprocal,
+    warn_of_changes,
+    warn_of_spoiled,
+)
+from fpsim.autograd.tensor import Tensor
+from fpsim.errors import LossScaleUnderflowWarning, ScalerError, expected
 
 __all__ = ["GradScaler", "StaticScaler", "StepReport"]
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one `step` of a scaler did, and why.
-
-    `parameter` and `index` say where the first gradient that was not finite stood, `value` what it was.
-
-    >>> print(StepReport(True, 65536.0, "fc1.weight", (0, 3), float("inf")))
-    skipped at scale 65536: the gradient of fc1.weight is inf at (0, 3)
-    >>> print(StepReport(False, 32768.0))
-    stepped at scale 32768
-    """
-
-    skipped: bool
-    scale: float
-    parameter: str | None = None
-    index: tuple[int, ...] | None = None
-    value: float | None = None
-
-    @property
-    def why(self) -> str | None:
-        """The reason for skipping, in words; None where the optimizer stepped."""
-        if not self.skipped:
-            return None
-        if self.index is None:
-            return f"the sum of the gradient of {self.parameter} is {self.value:g}"
-        return f"the gradient of {self.parameter} is {self.value:g} at {self.index}"
-
-    def __str__(self) -> str:
-        return f"skipped at scale {self.scale:g}: {self.why}" if self.skipped else f"stepped at scale {self.scale:g}"
 
 
 class Stage(Enum):
@@ -67,11 +41,13 @@ class Stage(Enum):
 
 @dataclass
 class _Progress:
-    """Of one optimizer since the last `update`: its stage, how many gradients were met, what was not finite."""
+    """Of one optimizer since the last `update`: its stage, the unscaled gradients, what was not finite, its report."""
 
     stage: Stage = Stage.READY
-    gradients: int = 0
+    #: each with its parameter's name and how often its values had been replaced when it was unscaled
+    unscaled: list[tuple[str, Tensor, int]] = field(default_factory=list)
     found: StepReport | None = None
+    report: StepReport | None = None
 
 
 class GradScaler:
@@ -122,6 +98,7 @@ class GradScaler:
         made = ScaleRule(init_scale, growth_factor, backoff_factor, growth_interval)
         self.rule = made if rule is None else rule
         self._enabled = bool(enabled)
+        self._initial = np.float32(self.rule.initial)  # or what was loaded
         self._scale: np.float32 | None = None  # made by the first scale(), like the tracker
         self._tracker = 0
         self._progress: dict[Any, _Progress] = {}
@@ -154,15 +131,10 @@ class GradScaler:
         """
         if not self._enabled:
             return outputs
-        if self._scale is None:
-            self._scale = np.float32(self.rule.initial)
-        if isinstance(outputs, Tensor):
-            return self._scaled(outputs)
-        if isinstance(outputs, Iterable) and not isinstance(outputs, str | bytes):
-            scaled = (self.scale(output) for output in outputs)
-            return type(outputs)(scaled) if isinstance(outputs, list | tuple) else scaled
-        got = type(outputs).__name__
-        raise ArgumentTypeError(expected("scale", "a tensor or an iterable of tensors", got, "scale the loss tensor"))
+        scale = self._initial if self._scale is None else self._scale
+        result = scaled(outputs, scale)
+        self._scale = scale  # not before: what cannot be scaled leaves no trace
+        return result
 
     def unscale_(self, optimizer: Any) -> None:
         """Check the gradients of an optimizer's parameters and divide them by the scale, once, before `step`.
@@ -171,26 +143,30 @@ class GradScaler:
         """
         if not self._enabled:
             return
-        scale, progress = self._scale_for("unscale_"), self._progress_of(optimizer)
+        scale = self._scale_for("unscale_")
+        gradients = list(gradients_of("unscale_", optimizer))
+        progress = self._progress.get(optimizer, _Progress())
         if progress.stage is not Stage.READY:
             did = "unscale_" if progress.stage is Stage.UNSCALED else "step"
             got = f"a second call after {did}()"
             remedy = "call update() at the end of each iteration"
             raise ScalerError(expected("unscale_", "one call per optimizer and update()", got, remedy))
-        gradients = list(_gradients(optimizer))
+        if not gradients:
+            return
         if self.rule.check != "never":
-            _check_wide_enough(gradients)
-        for name, p, g in gradients:
-            progress.gradients += 1
-            target = g if getattr(p, "master", None) is None else p.master
-            data = self._unscaled(g, target.precision if target is g else target.precision.gradient, scale)
-            if progress.found is None:
-                progress.found = self._find(name, g._data, data, float(scale))
-            if target is g:
-                g.replace_values(data)
-            else:
-                target.grad = Tensor(data, target.precision.gradient)
+            check_wide_enough(gradients)
+        if scale != 1:
+            warn_of_changes(gradients, scale)
+        new = [g.unscaled(self.rule, scale) for g in gradients]
+        found = (first_not_finite(self.rule, g, data, scale) for g, data in zip(gradients, new, strict=True))
+        progress.found = next((report for report in found if report is not None), None)
+        for g, data in zip(gradients, new, strict=True):
+            g.take(data, scale)
+            used = g.tensor if g.parameter.master is None else g.parameter.master.grad
+            assert used is not None
+            progress.unscaled.append((g.name, used, used._version))
         progress.stage = Stage.UNSCALED
+        self._progress[optimizer] = progress
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> StepReport:
         """Unscale if that was not done, then ``optimizer.step(...)`` unless a gradient was not finite.
@@ -202,39 +178,54 @@ class GradScaler:
         """
         if not self._enabled:
             optimizer.step(*args, **kwargs)
-            return StepReport(False, 1.0)
+            return StepReport(False, 1.0, scale_after=1.0)
         if "closure" in kwargs or any(callable(a) for a in args):
             got = "a closure"
             raise ScalerError(expected("step", "an optimizer step without closure", got, "compute the loss before it"))
-        scale, progress = self._scale_for("step"), self._progress_of(optimizer)
+        scale = self._scale_for("step")
+        gradients = list(gradients_of("step", optimizer))
+        if optimizer not in self._progress:
+            if not gradients:
+                got = "none, so nothing was checked"
+                remedy = "call backward() on the scaled loss"
+                raise ScalerError(expected("step", "parameters with gradients", got, remedy))
+            self.unscale_(optimizer)
+        progress = self._progress[optimizer]
         if progress.stage is Stage.STEPPED:
             got = "a second call"
             raise ScalerError(expected("step", "one call per optimizer and update()", got, "call update() after it"))
-        if progress.stage is Stage.READY:
-            self.unscale_(optimizer)
-        if not progress.gradients:
-            got = "none, so nothing was checked"
-            raise ScalerError(expected("step", "parameters with gradients", got, "call backward() on the scaled loss"))
+        if progress.found is None:
+            if self.rule.check != "never":
+                warn_of_spoiled(progress.unscaled)
+            optimizer.step(*args, **kwargs)
         progress.stage = Stage.STEPPED
-        if progress.found is not None:
-            return progress.found
-        optimizer.step(*args, **kwargs)
-        return StepReport(False, float(scale))
+        progress.report = StepReport(False, float(scale)) if progress.found is None else progress.found
+        progress.report.scale_after = float(self.rule.moved(scale, self._tracker, self._found)[0])
+        return progress.report
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Move the scale, once at the end of each iteration; `new_scale` sets it and leaves the tracker."""
         if not self._enabled:
             return
         scale = self._scale_for("update")
-        if new_scale is None:
-            checked = [progress for progress in self._progress.values() if progress.gradients]
-            if not checked:
-                got = "none since the last update()"
-                raise ScalerError(expected("update", "gradients that were checked", got, "call step(optimizer) first"))
-            found = any(progress.found is not None for progress in checked)
-            self._scale, self._tracker = self.rule.moved(scale, self._tracker, found)
+        if new_scale is not None:
+            moved, tracker = _as_scale("update", new_scale), self._tracker
+        elif self._progress:
+            moved, tracker = self.rule.moved(scale, self._tracker, self._found)
         else:
-            self._scale = _as_scale(new_scale)
+            got = "none since the last update()"
+            raise ScalerError(expected("update", "gradients that were checked", got, "call step(optimizer) first"))
+        if self.rule.unscale == "multiply" and np.isfinite(reciprocal(scale)) and not np.isfinite(reciprocal(moved)):
+            warnings.warn(
+                f"update: float32(1/scale) is inf for the scale {moved:g}, so that bad steps are taken from here on, "
+                "not skipped; look for what makes every step overflow, or give the scaler a floor.",
+                LossScaleUnderflowWarning,
+                stacklevel=2,
+            )
+        self._scale, self._tracker = moved, tracker
+        for progress in self._progress.values():
+            if progress.report is not None:
+                progress.report.scale_after = float(moved)
         self._progress.clear()
 
     # Looking and saving ----------------------------------------------------------------------------------------------
@@ -243,7 +234,12 @@ class GradScaler:
         """The scale in force; 1.0 where the scaler is disabled."""
         if not self._enabled:
             return 1.0
-        return float(np.float32(self.rule.initial) if self._scale is None else self._scale)
+        return float(self._initial if self._scale is None else self._scale)
+
+    def found(self, optimizer: Any) -> StepReport | None:
+        """What `unscale_` found in this iteration that is not finite; None where it found nothing, or did not look."""
+        progress = self._progress.get(optimizer)
+        return None if progress is None else progress.found
 
     def is_enabled(self) -> bool:
         """Whether the scaler does anything."""
@@ -296,16 +292,23 @@ class GradScaler:
         if missing:
             got = f"one without {', '.join(missing)}"
             raise ScalerError(expected("load_state_dict", "a scaler's state", got, "load what state_dict() gave"))
-        scale = _as_scale(state_dict["scale"])
-        self.rule = replace(
+        scale = _as_scale("load_state_dict", state_dict["scale"])
+        tracker = state_dict.get("_growth_tracker", self._tracker)
+        if not isinstance(tracker, int | np.integer) or isinstance(tracker, bool) or tracker < 0:
+            got = f"_growth_tracker={tracker!r}"
+            remedy = "load what state_dict() gave"
+            raise ScalerError(expected("load_state_dict", "a whole number of at least 0", got, remedy))
+        rule = replace(
             self.rule,
-            initial=float(scale) if self._scale is None else self.rule.initial,
-            growth=state_dict.get("growth_factor", self.rule.growth),
+            growth=state_dict.get("growth_factor", self.rule.growth),  # a constant scale has no such numbers
             backoff=state_dict.get("backoff_factor", self.rule.backoff),
             interval=state_dict.get("growth_interval", self.rule.interval),
         )
-        self._scale = None if self._scale is None else scale
-        self._tracker = int(state_dict.get("_growth_tracker", 0))
+        self.rule, self._tracker = rule, int(tracker)
+        if self._scale is None:
+            self._initial = scale
+        else:
+            self._scale = scale
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
@@ -317,42 +320,10 @@ class GradScaler:
             )
         return self._scale
 
-    def _progress_of(self, optimizer: Any) -> _Progress:
-        return self._progress.setdefault(optimizer, _Progress())
-
-    def _scaled(self, x: Tensor) -> Tensor:
-        precision = x.precision
-        if x.ndim == 0 and not x.dtype.holds(float32):
-            accumulate = float32 if float32.holds(x.accumulate) else x.accumulate
-            precision = replace(precision, storage=float32, accumulate=accumulate, grad=None, grad_rounding=None)
-        # the precision is given, so the scale stays the float32 that it is and the product is rounded once
-        return apply(elementwise.multiply, (x, Tensor(np.asarray(self._scale), Precision(float32))), {}, precision)
-
-    def _unscaled(self, g: Tensor, target: Precision, scale: np.float32) -> Array:
-        """A gradient divided by the scale, rounded once."""
-        formula: np.ufunc = np.divide if self.rule.unscale == "divide" else np.multiply
-        with np.errstate(all="ignore"):  # of a scale below 2^-127 the reciprocal is inf
-            reciprocal = np.float32(1 / np.float64(scale))
-        factor = np.asarray(scale if self.rule.unscale == "divide" else reciprocal)
-        work = work_for("elementary", target.storage, [g.dtype, float32], target.rounding)
-        return round_into(target, run(work, formula, g._data, factor))
-
-    def _find(self, name: str, scaled: Array, unscaled: Array, scale: float) -> StepReport | None:
-        """Where the first gradient that is not finite stands."""
-        if self.rule.check == "never":
-            return None
-        values = unscaled if self.rule.check == "unscaled" else scaled
-        if self.rule.check == "sum":
-            with np.errstate(all="ignore"):
-                total = np.sum(values, dtype=np.float32)
-            if np.isfinite(total):
-                return None
-        elif np.isfinite(values).all():
-            return None
-        if np.isfinite(values).all():  # only their float32 sum overflows
-            return StepReport(True, scale, name, None, float(total))
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        return StepReport(True, scale, name, index, float(values[index]))
+    @property
+    def _found(self) -> bool:
+        """Whether anything was not finite since the last `update`, in any optimizer."""
+        return any(progress.found is not None for progress in self._progress.values())
 
 
 class StaticScaler(GradScaler):
@@ -375,29 +346,11 @@ class StaticScaler(GradScaler):
         return {"scale": self.get_scale()} if self._enabled else {}
 
 
-def _as_scale(value: Any) -> np.float32:
-    value = value.item() if isinstance(value, Tensor | np.ndarray | np.generic) else value
+def _as_scale(method: str, value: Any) -> np.float32:
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        value = value.item() if value.size == 1 else value
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise ScalerError(expected("update", "a number as new scale", f"new_scale={value!r}", "give a float"))
+        got = f"scale={value!r}" if method != "update" else f"new_scale={value!r}"
+        raise ScalerError(expected(method, "a number as new scale", got, "give a float"))
     with np.errstate(over="ignore"):
         return np.float32(value)
-
-
-def _gradients(optimizer: Any) -> Iterator[tuple[str, Any, Tensor]]:
-    """Name, parameter and gradient of each parameter that has one."""
-    count = 0
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            if p.grad is not None:
-                yield getattr(p, "name", None) or f"parameter {count}", p, p.grad
-            count += 1
-
-
-def _check_wide_enough(gradients: list[tuple[str, Any, Tensor]]) -> None:
-    """Refuse to unscale in place in a format whose range is narrower than float32's: small gradients would vanish."""
-    for name, p, g in gradients:
-        if getattr(p, "master", None) is None and g.dtype.emin > float32.emin:
-            got = f"that of {name} in {g.dtype.name}"
-            fp16 = "Attempting to unscale FP16 gradients: " if g.dtype.name == "float16" else ""
-            remedy = f"{fp16}keep the weights in float32, or give the optimizer master='float32'"
-            raise ScalerError(expected("unscale_", "gradients with float32's range", got, remedy))

@@ -7,7 +7,7 @@ from fpsim.nn import functional, init, utils
 from fpsim.nn.containers import ModuleDict, ModuleList, Sequential
 from fpsim.nn.layers import BatchNorm2d, Conv2d, Embedding, LayerNorm, Linear
 from fpsim.nn.lenet import LeNet
-from fpsim.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
+from fpsim.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from fpsim.nn.module import Module, Parameter
 from fpsim.nn.plain_layers import (
     GELU,
@@ -25,8 +25,8 @@ from fpsim.nn.plain_layers import (
 from fpsim.nn.saving import load_weights, save_weights
 
 __all__ = [
-    "GELU", "AvgPool2d", "BCEWithLogitsLoss", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Embedding",
-    "Flatten", "Identity", "LayerNorm", "LeNet", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
+    "GELU", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout",
+    "Embedding", "Flatten", "Identity", "LayerNorm", "LeNet", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
     "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ReLU", "Sequential", "Sigmoid", "Softmax", "Tanh",
     "functional", "init", "load_weights", "save_weights", "utils",
 ]  # fmt: skip

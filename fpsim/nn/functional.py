@@ -14,6 +14,7 @@ from fpsim.autograd.context import current, using
 from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, expected
 from fpsim.nn.loss_functions import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     checked_tensor,
     cross_entropy,
@@ -42,10 +43,12 @@ from fpsim.ops.functions import (
 from fpsim.precision import Precision
 
 __all__ = [
-    "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv2d", "cross_entropy", "dropout", "embedding",
+    "avg_pool2d", "batch_norm", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "conv2d", "cross_entropy", "dropout", "embedding",
     "flatten", "gelu", "layer_norm", "linear", "log_softmax", "max_pool2d", "mse_loss", "nll_loss", "pad", "relu",
     "sigmoid", "softmax", "tanh",
 ]  # fmt: skip
+
 
 def pair(op: str, name: str, value: Any, least: int = 0) -> tuple[int, int]:
     """One integer for both axes, or two."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fpsim.autograd.context import current
-from fpsim.autograd.tensor import Tensor, store
+from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, ShapeError, expected
 from fpsim.nn.module import Parameter
 from fpsim.precision import Precision
@@ -38,7 +38,8 @@ def uniform_by_fan_in(
 
 
 def _filled(x: Tensor, values: Any) -> Tensor:
-    x.replace_values(store(np.broadcast_to(values, x.shape), x.precision))
+    values = np.broadcast_to(values, x.shape)
+    x.take(values, "init")
     return x
 
 
@@ -111,5 +112,3 @@ def kaiming_normal_(
 ) -> Tensor:  # fmt: skip
     """Normal with standard deviation ``gain / sqrt(fan)``."""
     return normal_(x, 0.0, _kaiming_std("kaiming_normal_", x, a, mode, nonlinearity), generator)
-
-

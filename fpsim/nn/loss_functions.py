@@ -9,14 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from fpsim.autograd.context import current
+from fpsim.autograd.context import current, stored
 from fpsim.autograd.tensor import Tensor, store
-from fpsim.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, expected
+from fpsim.errors import ArgumentError, ArgumentTypeError, DataError, PrecisionError, ShapeError, expected
 from fpsim.ops import loss
 from fpsim.ops.functions import mean, mul, squeeze, sub, sum, unsqueeze
 from fpsim.precision import Precision
 
-__all__ = ["binary_cross_entropy_with_logits", "checked_tensor", "cross_entropy", "mse_loss", "nll_loss"]
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "checked_tensor",
+    "cross_entropy",
+    "mse_loss",
+    "nll_loss",
+]
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -122,6 +129,26 @@ def mse_loss(
     return _reduce(mul(difference, difference), reduction)
 
 
+def binary_cross_entropy(
+    input: Tensor, target: Any, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """``-(y log p + (1 - y) log(1 - p))`` of probabilities, logarithms at least -100.
+
+    Refused under autocast, as in PyTorch: a probability near 1 is 1 in float16, whatever the logit.
+    """
+    p = checked_tensor("binary_cross_entropy", input)
+    if current().autocast is not None:
+        got, remedy = "autocast", "use binary_cross_entropy_with_logits, or leave autocast for it (enabled=False)"
+        raise PrecisionError(expected("binary_cross_entropy", "probabilities that no autocast chose", got, remedy))
+    _check_alike("binary_cross_entropy", p, target)
+    reduction = _reduction("binary_cross_entropy", reduction, size_average, reduce)
+    if ((p._data < 0) | (p._data > 1)).any():
+        got = f"input from {np.nanmin(p._data):g} to {np.nanmax(p._data):g}"
+        raise DataError(expected("binary_cross_entropy", "probabilities from 0 to 1", got, "apply sigmoid first"))
+    return loss.bce(p, target, weight, reduction=reduction)
+
+
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Any, weight: Any = None, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", pos_weight: Any = None,
@@ -132,5 +159,6 @@ def binary_cross_entropy_with_logits(
     options = {"reduction": _reduction("binary_cross_entropy_with_logits", reduction, size_average, reduce)}
     if not isinstance(target, Tensor):
         plain = Precision(x.dtype, x.accumulate)
-        target = Tensor(store(np.asarray(target, np.float64), plain), x.precision)
+        values = np.asarray(target, np.float64)
+        target = stored(Tensor(store(values, plain), x.precision), values, "tensor")
     return loss.bce_with_logits(x, target, weight, pos_weight, **options)

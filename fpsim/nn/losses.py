@@ -11,7 +11,7 @@ from fpsim.autograd.tensor import Tensor
 from fpsim.nn import functional as F
 from fpsim.nn.module import Module
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss", "NLLLoss"]
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss", "NLLLoss"]
 
 
 class _Loss(Module):
@@ -73,6 +73,17 @@ class MSELoss(_Loss):
 
     def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
         super().__init__(size_average=size_average, reduce=reduce, reduction=reduction)
+
+
+class BCELoss(_Loss):
+    """Binary cross entropy of probabilities."""
+
+    function = staticmethod(F.binary_cross_entropy)
+
+    def __init__(
+        self, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(weight=weight, size_average=size_average, reduce=reduce, reduction=reduction)
 
 
 class BCEWithLogitsLoss(_Loss):

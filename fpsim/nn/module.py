@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fpsim.autograd.context import current, using
+from fpsim.autograd.context import current, stored, using
 from fpsim.autograd.tensor import Tensor, is_device, note_device, store
 from fpsim.errors import ArgumentError, ArgumentTypeError, ShapeError, expected
 from fpsim.precision import Precision
@@ -53,17 +53,14 @@ class Parameter(Tensor):
         precision = Precision.parse(precision)
         super().__init__(store(data._data if isinstance(data, Tensor) else data, precision), precision, requires_grad)
         self.name: str | None = None
+        stored(self, data, "parameter")
 
     def cast_(self, precision: Precision) -> None:
         """Take another precision, in place: rounded once from the values that are there."""
-        self.replace_values(store(self._data, precision))
+        before = self._data
+        self.replace_values(store(before, precision))
         self.precision = precision
-
-    def take(self, values: Any) -> None:
-        """Take other values, rounded once; a master takes them in its own format."""
-        self.replace_values(store(values, self.precision))
-        if self.master is not None:
-            self.master.replace_values(store(values, self.master.precision))
+        stored(self, self, "cast", before=before)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -393,7 +390,7 @@ class Module:
                 continue
             part = getattr(module, name)
             if isinstance(part, Parameter):
-                part.take(values[full])
+                part.take(values[full], "load_state_dict")
             elif isinstance(part, Tensor):
                 part.replace_values(store(values[full], part.precision))
             else:

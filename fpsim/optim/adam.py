@@ -13,6 +13,7 @@ import numpy as np
 
 from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, expected
+from fpsim.formats import Format
 from fpsim.optim.optimizer import Optimizer, Roundings
 from fpsim.rounding.kernel import Array
 
@@ -55,6 +56,10 @@ class Adam(Optimizer):
         if not group["eps"] >= 0 or not group["weight_decay"] >= 0:
             got = f"eps={group['eps']!r}, weight_decay={group['weight_decay']!r}"
             raise ArgumentError(expected(name, "eps and weight decay of at least 0", got, "correct them"))
+
+    def rounded_settings(self, group: dict[str, Any], owner: Tensor) -> tuple[tuple[str, float, Format], ...]:
+        """Epsilon is added in the format of the state."""
+        return (("eps", group["eps"], self.state_format or owner.dtype),)
 
     def update(
         self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], to: Roundings

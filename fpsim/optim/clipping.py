@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fpsim.autograd.context import stored
 from fpsim.autograd.tensor import Tensor, round_into
 from fpsim.errors import ArgumentError, ArgumentTypeError, GradientError, expected
 from fpsim.formats import float32
@@ -45,8 +46,8 @@ def clip_grad_norm_(
 
     Notes
     -----
-    Precision: the norm is computed in float64 and rounded once; the sum and the quotient are rounded once each, as is
-    each gradient times the factor.
+    Precision: the norm is computed in float64 and rounded once; ``norm + 1e-6``, its reciprocal and that times
+    `max_norm` are rounded once each, as in PyTorch, and so is each gradient times the factor.
 
     Examples
     --------
@@ -68,9 +69,12 @@ def clip_grad_norm_(
         got = f"a norm of {float(norm):g}"
         raise GradientError(expected("clip_grad_norm_", "finite gradients", got, "unscale them, or skip the step"))
     divisor = Steps(precision, (precision.storage,)).add_number(norm, 1e-6)
-    factor = np.minimum(round_into(precision, Wide.of(float(max_norm)) / Wide.of(divisor)), 1)
+    one_over = round_into(precision, Wide.of(1.0) / Wide.of(divisor))  # PyTorch's number / tensor: two roundings
+    factor = np.minimum(round_into(precision, Wide.of(one_over) * float(max_norm)), 1)
     for g in gradients:
+        before = g._data
         g.replace_values(Steps(Precision(g.dtype), (g.dtype, precision.storage)).mul(g._data, float(factor)))
+        stored(g, g, "clip_grad_norm_", lambda g: g * float(factor), before)
     return Tensor(norm, precision)
 
 
@@ -88,4 +92,6 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: Any = None) ->
         raise ArgumentError(expected("clip_grad_value_", "a bound of at least 0", got, "correct it"))
     for g in _gradients("clip_grad_value_", parameters):
         bound = round_into(Precision(g.dtype), np.asarray(float(clip_value)))
-        g.replace_values(np.clip(g._data, -bound, bound))
+        before = g._data
+        g.replace_values(np.clip(before, -bound, bound))
+        stored(g, g, "clip_grad_value_", lambda g: np.clip(g, -float(clip_value), float(clip_value)), before)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fpsim.errors import ArgumentError, expected
+from fpsim.errors import ArgumentError, ArgumentTypeError, expected
 from fpsim.optim.optimizer import Optimizer
 
 __all__ = [
@@ -19,7 +19,24 @@ __all__ = [
 
 
 class LRScheduler:
-    """Base: ``step()`` after each epoch (or batch) moves every group's learning rate."""
+    """Base: ``step()`` after each epoch (or batch) moves every group's learning rate.
+
+    ``step(report)`` with the report of a loss scaler's step stays where it is if that step was skipped.
+
+    >>> import fpsim as fp
+    >>> w = fp.tensor([1.0], requires_grad=True)
+    >>> optimizer, scaler = fp.optim.SGD([w], lr=1.0), fp.amp.GradScaler()
+    >>> scheduler = fp.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    >>> for factor in (1.0, float("inf"), 1.0):
+    ...     optimizer.zero_grad()
+    ...     scaler.scale((w * fp.tensor(factor)).sum()).backward()
+    ...     scheduler.step(scaler.step(optimizer))
+    ...     scaler.update()
+    ...     print(scheduler.get_last_lr())
+    [0.5]
+    [0.5]
+    [0.25]
+    """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = optimizer
@@ -37,8 +54,13 @@ class LRScheduler:
         """The learning rates now in force."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
-    def step(self) -> None:
-        """Go on by one."""
+    def step(self, report: Any = None) -> None:
+        """Go on by one; not at all where `report` tells of a step that a loss scaler skipped."""
+        if report is not None and not isinstance(getattr(report, "skipped", None), bool):
+            got = f"{report!r}"
+            raise ArgumentTypeError(expected("step", "what scaler.step(optimizer) returned", got, "or leave it out"))
+        if report is not None and report.skipped:
+            return
         self.last_epoch += 1
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = lr
@@ -115,9 +137,7 @@ class ExponentialLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """Times `factor` for the first `total_iters` epochs."""
 
-    def __init__(
-        self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
 

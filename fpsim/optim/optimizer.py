@@ -5,22 +5,28 @@ Layer 5. Subclasses give `update`; arithmetic is in `steps`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fpsim.autograd.context import Updated, current, enable_grad
+from fpsim.autograd.context import Updated, current, enable_grad, stored
 from fpsim.autograd.tensor import Tensor, store
-from fpsim.errors import ArgumentError, ArgumentTypeError, ShapeError, expected
+from fpsim.errors import ArgumentError, ArgumentTypeError, HyperparameterRoundingWarning, ShapeError, expected
 from fpsim.formats import Format
 from fpsim.optim.steps import Steps
 from fpsim.precision import Precision, promote
 from fpsim.rounding.codes import checked_mode
-from fpsim.rounding.kernel import Array
+from fpsim.rounding.kernel import Array, round_to
 
 __all__ = ["Optimizer", "Roundings"]
+
+_REMEDIES = {
+    "eps": "nothing then keeps a gradient of 0 from giving nan: use a larger eps, master='float32' or state='float32'",
+    "lr": "no weight will move: use a larger lr, or masters of a wider format (master=)",
+}
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class Optimizer:
         self.master_format = None if master is None else Format(master)
         self.update_rounding = update_rounding
         self.rng = rng
+        self._warned: set[tuple[str, Format]] = set()
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
@@ -121,7 +128,7 @@ class Optimizer:
     def _master_of(self, p: Tensor) -> Tensor:
         assert self.master_format is not None
         precision = Precision(self.master_format)
-        return Tensor(store(p._data, precision), precision)
+        return stored(Tensor(store(p._data, precision), precision), p, "cast")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, the masters' too; without `set_to_none` those of the parameters become zeros."""
@@ -137,12 +144,39 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self._warn_of_zeros()
         number = 0
         for group in self.param_groups:
             for p in group["params"]:
                 self._step_one(p, group, getattr(p, "name", None) or f"parameter {number}")
                 number += 1
         return loss
+
+    def rounded_settings(self, group: dict[str, Any], owner: Tensor) -> tuple[tuple[str, float, Format], ...]:
+        """The settings that are useless as 0 and are rounded before use: name, value, format."""
+        return ()
+
+    def _warn_of_zeros(self) -> None:
+        """Warn, once each, where such a setting becomes 0; before the step, so that an error would change nothing."""
+        settings = (
+            setting
+            for group in self.param_groups
+            for p in group["params"]
+            if p.grad is not None
+            for setting in self.rounded_settings(group, p if p.master is None else p.master)
+        )
+        for name, value, fmt in settings:
+            if value == 0 or value >= fmt.smallest_normal or (name, fmt) in self._warned:
+                continue
+            if round_to(np.asarray(value, np.float64), fmt) == 0:
+                least = f"{fmt.smallest_subnormal if fmt.has_subnormals else fmt.smallest_normal:.3g}"
+                warnings.warn(
+                    f"{type(self).__name__}: {name}={value:g} becomes 0 in {fmt.name}, whose smallest number is "
+                    f"{least}; {_REMEDIES[name]}.",
+                    HyperparameterRoundingWarning,
+                    stacklevel=3,
+                )
+                self._warned.add((name, fmt))
 
     def _step_one(self, p: Tensor, group: dict[str, Any], name: str) -> None:
         owner = p if p.master is None else p.master
@@ -151,12 +185,24 @@ class Optimizer:
             return
         g = -gradient._data if group.get("maximize") else gradient._data
         before, roundings = owner._data, self._roundings(owner, gradient)
-        after, change = self.update(before, g, group, self.state.setdefault(p, {}), roundings)
+        state, context = self.state.setdefault(p, {}), current()
+        state_before = dict(state) if context.observers else None
+        after, change = self.update(before, g, group, state, roundings)
         owner.replace_values(after)
-        for observer in current().observers:
-            observer.updated(Updated(name, before, np.asarray(change(), np.float64), after, owner.dtype))
+        if context.observers:
+
+            def again(p: Array, g: Array, state: dict[str, Any], steps: Any) -> Array:
+                return self.update(p, -g if group.get("maximize") else g, group, state, Roundings(steps, steps, steps))[
+                    0
+                ]
+
+            step = np.asarray(change(), np.float64)
+            op = type(self).__name__
+            event = Updated(name, before, step, after, owner.dtype, op, owner, gradient, state_before, state, again)
+            context.tell("updated", event)
         if p.master is not None:
             p.replace_values(store(after, p.precision))
+            stored(p, p.master, "cast")
 
     def _roundings(self, owner: Tensor, gradient: Tensor) -> Roundings:
         state = Precision(owner.dtype if self.state_format is None else self.state_format)
@@ -164,9 +210,7 @@ class Optimizer:
         rounding = self.update_rounding or owner.precision.rounding
         parameter = replace(owner.precision, rounding=rounding)
         formats = (owner.dtype, gradient.dtype, state.storage)
-        return Roundings(
-            Steps(changed_gradient, formats), Steps(state, formats), Steps(parameter, formats, self.rng)
-        )
+        return Roundings(Steps(changed_gradient, formats), Steps(state, formats), Steps(parameter, formats, self.rng))
 
     def update(
         self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], to: Roundings
@@ -204,16 +248,22 @@ class Optimizer:
         if sizes != own:
             remedy = "build the optimizer as the saved one"
             raise ArgumentError(expected("load_state_dict", f"groups of {own} parameters", str(sizes), remedy))
-        for i, entries in states.items():
-            for name, value in entries.items():
-                if isinstance(value, Tensor) and (i >= len(params) or value.shape != params[i].shape):
-                    got, remedy = f"{name} of parameter {i} with shape {value.shape}", "check the network"
-                    raise ShapeError(expected("load_state_dict", "state of the parameters' shapes", got, remedy))
-        for group, loaded in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            group.update({name: value for name, value in loaded.items() if name != "params"})
+        masters = {int(i): master for i, master in state_dict.get("masters", {}).items()}
+        tensors = [(i, name, value) for i, entries in states.items() for name, value in entries.items()]
+        for i, name, value in [*tensors, *((i, "master", master) for i, master in masters.items())]:
+            if isinstance(value, Tensor) and (i >= len(params) or value.shape != params[i].shape):
+                got, remedy = f"{name} of parameter {i} with shape {value.shape}", "check the network"
+                raise ShapeError(expected("load_state_dict", "state of the parameters' shapes", got, remedy))
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in state_dict["param_groups"]]
+        for group, loaded in zip(self.param_groups, settings, strict=True):
+            self.check({**group, **loaded})
+        for group, loaded in zip(self.param_groups, settings, strict=True):
+            group.update(loaded)
         self.state = {params[i]: entries for i, entries in states.items()}
-        for i, master in state_dict.get("masters", {}).items():
-            params[int(i)].master = master.detach()
+        for i, master in masters.items():
+            params[i].master = master.detach()
+            params[i].replace_values(store(master._data, params[i].precision))
+            stored(params[i], params[i].master, "cast")
 
     def __repr__(self) -> str:
         settings = {k: v for k, v in self.param_groups[0].items() if k != "params"}

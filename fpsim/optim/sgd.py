@@ -12,6 +12,7 @@ import numpy as np
 
 from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, expected
+from fpsim.formats import Format
 from fpsim.optim.optimizer import Optimizer, Roundings
 from fpsim.rounding.kernel import Array
 
@@ -59,6 +60,10 @@ class SGD(Optimizer):
         if group["nesterov"] and (not group["momentum"] or group["dampening"]):
             got = f"momentum={group['momentum']!r}, dampening={group['dampening']!r}"
             raise ArgumentError(expected("SGD", "momentum and no dampening with nesterov=True", got, "correct them"))
+
+    def rounded_settings(self, group: dict[str, Any], owner: Tensor) -> tuple[tuple[str, float, Format], ...]:
+        """The learning rate is the factor of the last fused multiply-add."""
+        return (("lr", group["lr"], owner.dtype),)
 
     def update(
         self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], to: Roundings

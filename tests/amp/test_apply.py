@@ -6,6 +6,7 @@ import pytest
 import fpsim as fp
 import fpsim.nn as nn
 import fpsim.nn.functional as F
+from fpsim.autograd.context import Observer
 
 LABELS = np.array([3, 7])
 
@@ -31,7 +32,7 @@ class Normed(nn.Module):
         return self.head(self.body(x).mean(dim=(2, 3)))
 
 
-class Seen:
+class Seen(Observer):
     """Collects the format of every forward result, by operation and module."""
 
     def __init__(self):
@@ -40,9 +41,6 @@ class Seen:
     def rounded(self, event):
         if event.phase == "forward" and event.op != "cast":
             self.formats[event.module, event.op] = event.fmt.name
-
-    def updated(self, event):
-        pass
 
 
 def seen(net, x, **changes):

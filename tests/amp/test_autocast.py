@@ -101,6 +101,22 @@ def test_mixed_inputs_give_the_widest_format(op):
         assert PROMOTE[op](narrow(2), narrow(2)).dtype.name == "float16"
 
 
+def test_a_number_over_a_tensor_is_pytorchs_reciprocal_and_runs_in_float32():
+    x = fp.tensor([3.0], dtype="float16")
+    with fp.autocast("float16"):
+        assert (1 / x).precision == x.reciprocal().precision == fp.Precision("float32")
+        assert (1 / x).item() == float(np.float32(1 / 3))
+        assert [y.dtype.name for y in (x / 3, x / x, np.float32(2) / x)] == ["float16", "float16", "float32"]
+        with fp.autocast(enabled=False):
+            assert (1 / x).dtype.name == "float16"
+        assert (1 / x.double()).dtype.name == "float64"
+    assert (1 / x).item() == x.reciprocal().item() == float(np.float16(1 / 3))
+    x.requires_grad = True
+    with fp.autocast("float16"):
+        (2 / x).sum().backward()
+    assert x.grad.item() == float(np.float16(-2 / 9))
+
+
 def test_every_operation_has_a_rule_that_is_tested_here():
     rules = {op: fp.amp.op_lists().rule(op) for op in OPS}
     assert {op for op, rule in rules.items() if rule == "lower"} == set(LOWER)

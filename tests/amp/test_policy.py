@@ -73,24 +73,28 @@ def test_named_policies_read_back(name):
     assert policy(str(policy(name))) == policy(name)
 
 
-arithmetic = st.sampled_from([f for f in NAMED if f.specials != "scale"] + [fp.Format("e6m9")])
+ARITHMETIC = [*(f for f in NAMED if f.specials != "scale"), fp.Format("e6m9")]
+arithmetic = st.sampled_from(ARITHMETIC)
 
 
-@given(
-    st.builds(
+def with_masters(param):
+    """Policies of these parameters, with masters that hold them or without."""
+    return st.builds(
         Policy,
-        param=arithmetic,
+        param=st.just(param),
         compute=arithmetic,
         output=arithmetic,
         accumulate=st.none() | arithmetic,
         grad=st.none() | arithmetic,
         state=st.none() | arithmetic,
-        masters=st.none() | arithmetic,
+        masters=st.none() | st.sampled_from([f for f in ARITHMETIC if f.holds(param)]),
         batchnorm=st.sampled_from(["policy", "wide_compute", "wide"]),
         autocast=st.booleans(),
         scaling=st.sampled_from(["torch", "jmp"]) | st.floats(2.0**-100, 2.0**100),
     )
-)
+
+
+@given(arithmetic.flatmap(with_masters))
 def test_the_text_of_a_policy_reads_back_to_it(p):
     assert policy(str(p)) == p
     assert eval(repr(p), {"policy": policy}) == p
@@ -137,6 +141,12 @@ def test_scaling_is_a_number_or_a_preset(scaling, shown):
             lambda: Policy(scaling="kera"),
             fp.ArgumentError,
             "Policy: expected a number or a preset, got scaling='kera'; did you mean keras, tf_keras?.",
+        ),
+        (
+            lambda: policy("p=f32,masters=f16"),
+            fp.ArgumentError,
+            "Policy: expected masters that hold the parameters, got masters=float16 for params=float32; "
+            "leave masters out.",
         ),
         (
             lambda: Policy(batchnorm="keep"),

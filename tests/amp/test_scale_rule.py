@@ -27,6 +27,37 @@ def test_all_agree_between_floor_and_ceiling(name):
     assert scales(name, SCRIPT, initial=1024.0, interval=3) == SCALES
 
 
+def trained(name: str, script: str, **changes) -> list[tuple[float, bool]]:
+    """The scale after each step of a script of gradients, and whether the step was skipped."""
+    w = fp.tensor([1.0, 1.0], requires_grad=True)
+    optimizer, scaler = fp.optim.SGD([w], lr=0.5), fp.amp.GradScaler.preset(name, **changes)
+    history = []
+    for letter in script:
+        optimizer.zero_grad()
+        gradient = fp.tensor([1.0, {"G": 1.0, "I": np.inf, "N": np.nan}[letter]])
+        scaler.scale((w * gradient).sum()).backward()
+        report = scaler.step(optimizer)
+        scaler.update()
+        assert report.scale_after == scaler.get_scale()
+        history.append((scaler.get_scale(), report.skipped))
+    return history
+
+
+@pytest.mark.parametrize("name", fp.amp.PRESETS)
+@pytest.mark.parametrize("bad", ["I", "N"])
+def test_scalers_follow_the_script_with_real_gradients(name, bad):
+    script = SCRIPT.replace("I", bad)
+    assert trained(name, script, initial=1024.0, interval=3) == [
+        (scale, letter == bad) for scale, letter in zip(SCALES, script, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", fp.amp.PRESETS)
+def test_scalers_part_at_the_floor_with_real_gradients(name):
+    ends = [2.0**-6, 2.0**-6, 2.0**-5, 2.0**-5] if name in ("torch", "apex", "keras") else [1, 1, 2, 2]
+    assert [scale for scale, _ in trained(name, "I" * 16 + "G" * 4, initial=1024.0, interval=3)[-4:]] == ends
+
+
 @pytest.mark.parametrize("name", fp.amp.PRESETS)
 def test_they_part_at_the_floor(name):
     ends = [2.0**-6, 2.0**-6, 2.0**-5, 2.0**-5] if name in ("torch", "apex", "keras") else [1, 1, 2, 2]

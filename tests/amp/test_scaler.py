@@ -1,5 +1,8 @@
 """Loss scalers at work: reports, traps, masters, two optimizers, state, and misuse with its text."""
 
+import contextlib
+import warnings
+
 import numpy as np
 import pytest
 
@@ -30,11 +33,36 @@ def test_a_step_reports_that_it_stepped():
     assert w.tolist() == [0.5, 0.0]
 
 
+def test_a_report_tells_the_scale_before_and_after():
+    _, optimizer, scaler = one([4.0, 8.0], growth_interval=1)
+    report = scaler.step(optimizer)
+    assert (report.scale_before, report.scale_after, str(report)) == (4.0, 8.0, "stepped at scale 4, next 8")
+    scaler.update()
+    assert scaler.get_scale() == report.scale_after
+    _, optimizer, scaler = one([4.0, np.nan])
+    assert (scaler.step(optimizer).scale_after, scaler.get_scale()) == (2.0, 4.0)
+
+
+def test_update_settles_the_scale_after_of_every_report():
+    a, b = weight([1.0]), weight([1.0])
+    optimizers, scaler = [fp.optim.SGD([p], lr=0.5) for p in (a, b)], fp.amp.GradScaler(init_scale=4.0)
+    scaler.scale((a + b * fp.tensor([np.inf])).sum()).backward()
+    clean, bad = (scaler.step(optimizer) for optimizer in optimizers)
+    assert (clean.scale_after, bad.scale_after) == (4.0, 2.0)  # as things stood
+    scaler.update()
+    assert (clean.scale_after, bad.scale_after) == (2.0, 2.0)
+    optimizers[0].zero_grad()
+    scaler.scale(a.sum()).backward()
+    scaler.step(optimizers[0])
+    scaler.update(512.0)
+    assert (clean.scale_after, scaler.get_scale()) == (2.0, 512.0)
+
+
 def test_a_skipped_step_says_where_the_first_inf_stood():
     w, optimizer, scaler = one([[4.0, 1.0], [np.inf, np.nan]])
     report = scaler.step(optimizer)
     assert report == fp.amp.StepReport(True, 4.0, "parameter 0", (1, 0), np.inf)
-    assert str(report) == "skipped at scale 4: the gradient of parameter 0 is inf at (1, 0)"
+    assert str(report) == "skipped at scale 4, next 2: the gradient of parameter 0 is inf at (1, 0)"
     assert w.tolist() == [[1, 1], [1, 1]]
 
 
@@ -90,7 +118,8 @@ def test_a_scalar_comes_out_in_at_least_float32_an_array_in_its_own_format(dtype
 
 
 def test_an_array_is_multiplied_by_the_float32_scale_and_rounded_once():
-    scaled = fp.amp.GradScaler().scale(fp.tensor([0.5, 0.0, 2.0**-10, 1.0], dtype="float16"))
+    with pytest.warns(fp.LossScaleOverflowWarning, match="a loss of 1 times the scale 65536 becomes inf in float16"):
+        scaled = fp.amp.GradScaler().scale(fp.tensor([0.5, 0.0, 2.0**-10, 1.0], dtype="float16"))
     assert scaled.tolist() == [32768.0, 0.0, 64.0, np.inf]  # as PyTorch's CPU kernel; 0 * inf does not occur
 
 
@@ -112,13 +141,20 @@ def test_the_order_of_a_tensors_sums_does_not_matter_to_the_scale():
 def test_a_float16_loss_overflows_from_65520_on(scale, finite):
     w = weight([2.0])
     optimizer, scaler = fp.optim.SGD([w], lr=0.5), fp.amp.GradScaler(init_scale=scale)
-    scaler.scale(w.half().sum()).backward()
+    with (
+        contextlib.nullcontext()
+        if finite
+        else pytest.warns(fp.LossScaleOverflowWarning, match="becomes inf in float16")
+    ):
+        scaled = scaler.scale(w.half().sum())
+    scaled.backward()
     assert scaler.step(optimizer).skipped is not finite
 
 
 def test_below_2_to_the_minus_127_a_bad_step_is_taken():
     w, optimizer, scaler = one([1.0])
-    scaler.update(2.0**-130)
+    with pytest.warns(fp.LossScaleUnderflowWarning, match=r"float32\(1/scale\) is inf for the scale 7.34684e-40"):
+        scaler.update(2.0**-130)
     assert not scaler.step(optimizer).skipped
     assert np.isinf(w.item())
 
@@ -127,8 +163,59 @@ def test_gradients_spoiled_after_unscaling_are_not_checked_again():
     w, optimizer, scaler = one([1.0])
     scaler.unscale_(optimizer)
     w.grad.replace_values(np.array([np.inf], np.float32))
-    assert not scaler.step(optimizer).skipped
+    with pytest.warns(fp.SpoiledGradientWarning, match="the gradient of parameter 0 was finite when unscale_ checked"):
+        assert not scaler.step(optimizer).skipped
     assert np.isinf(w.item())
+
+
+def test_gradients_clipped_after_unscaling_are_no_reason_to_warn():
+    w, optimizer, scaler = one([40.0])
+    scaler.unscale_(optimizer)
+    fp.nn.utils.clip_grad_norm_([w], 1.0)
+    assert not scaler.step(optimizer).skipped
+
+
+@pytest.mark.parametrize("clip", [fp.nn.utils.clip_grad_norm_, fp.nn.utils.clip_grad_value_])
+def test_clipping_before_unscaling_warns_and_clips_what_is_scaled(clip):
+    w, optimizer, scaler = one([40.0])
+    clip([w], 1.0)
+    with pytest.warns(fp.ScaledGradientWarning, match=r"parameter 0 was changed .* clip after scaler.unscale_"):
+        scaler.unscale_(optimizer)
+    assert w.grad.item() == pytest.approx(0.25)  # the bound, divided by the scale
+
+
+def test_gradients_of_the_last_iteration_are_not_unscaled_again_without_a_warning():
+    _, optimizer, scaler = one([40.0])
+    scaler.step(optimizer)
+    scaler.update()
+    with pytest.warns(fp.ScaledGradientWarning, match="and zero_grad"):  # and no backward() since
+        scaler.step(optimizer)
+
+
+def test_at_scale_1_gradients_may_be_changed_at_any_time():
+    w, optimizer, scaler = one([40.0], scaler=fp.amp.GradScaler(init_scale=1.0))
+    fp.nn.utils.clip_grad_value_([w], 1.0)
+    assert not scaler.step(optimizer).skipped
+
+
+def test_a_loss_that_float32_cannot_hold_times_the_scale_warns():
+    with pytest.warns(fp.LossScaleOverflowWarning, match="becomes inf in float32; start"):
+        fp.amp.GradScaler().scale(fp.tensor(1e38))
+
+
+def test_warnings_are_silenced_by_name():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fp.LossScaleOverflowWarning)
+        fp.amp.GradScaler().scale(weight([2.0]).half().sum())
+
+
+def test_a_warning_made_an_error_leaves_everything_as_it_was():
+    w, optimizer, scaler = one([40.0])
+    fp.nn.utils.clip_grad_value_([w], 1.0)
+    before = w.grad.tolist(), scaler.state_dict()
+    with pytest.raises(fp.ScaledGradientWarning):
+        scaler.step(optimizer)
+    assert (w.grad.tolist(), scaler.state_dict(), w.tolist()) == (*before, [1.0])
 
 
 def test_the_sum_check_skips_finite_gradients_whose_sum_overflows():
@@ -195,7 +282,7 @@ def test_of_two_optimizers_only_the_clean_one_steps_and_the_scale_backs_off_for_
     optimizers = [fp.optim.SGD([p], lr=0.5) for p in (a, b)]
     scaler = fp.amp.GradScaler(init_scale=4.0)
     scaler.scale((a * np.float32(1) + b).sum()).backward()
-    b.grad.replace_values(np.array([np.nan], np.float32))
+    b.grad = fp.tensor([np.nan])
     assert [scaler.step(optimizer).skipped for optimizer in optimizers] == [False, True]
     scaler.update()
     assert (a.item(), b.item(), scaler.get_scale()) == (0.5, 1.0, 2.0)
@@ -253,6 +340,14 @@ def test_a_constant_scale_unscales_float16_gradients_in_float16():
     w, optimizer, scaler = one([2.0**-14], "float16", scaler=fp.amp.StaticScaler(2.0**12))
     scaler.unscale_(optimizer)
     assert w.grad.item() == 0.0  # 2^-26 underflows again
+
+
+def test_a_constant_scale_goes_on_from_its_state():
+    scaler = fp.amp.StaticScaler(2.0)
+    scaler.load_state_dict(fp.amp.StaticScaler(512.0).state_dict())
+    assert scaler.scale(fp.tensor(1.0)).item() == 512.0
+    scaler.load_state_dict({"scale": 4.0})
+    assert (scaler.get_scale(), scaler.rule.check) == (4.0, "never")
 
 
 # Misuse --------------------------------------------------------------------------------------------------------------
@@ -383,6 +478,66 @@ def test_misuse_names_its_remedy(misuse, text):
         misuse()
     assert str(error.value) == text
     assert isinstance(error.value, RuntimeError)
+
+
+@pytest.mark.parametrize("name", ["unscale_", "step", "update", "closure", "no gradients", "state", "scale", "wide"])
+def test_misuse_leaves_scaler_optimizer_and_weights_as_they_were(name):
+    dtype = "float16" if name == "wide" else "float32"
+    w, optimizer, scaler = one([4.0, 8.0], dtype)
+    if name == "unscale_":
+        scaler.unscale_(optimizer)
+    elif name == "step":
+        scaler.step(optimizer)
+    elif name == "no gradients":
+        w.grad = None
+    misuse = {
+        "unscale_": lambda: scaler.unscale_(optimizer),
+        "step": lambda: scaler.step(optimizer),
+        "update": lambda: scaler.update(float("nan")),
+        "closure": lambda: scaler.step(optimizer, lambda: None),
+        "no gradients": lambda: scaler.step(optimizer),
+        "state": lambda: scaler.load_state_dict({**scaler.state_dict(), "scale": 8.0, "_growth_tracker": "two"}),
+        "scale": lambda: scaler.scale([fp.tensor(1.0), "loss"]),
+        "wide": lambda: scaler.step(optimizer),
+    }[name]
+
+    def everything():
+        gradient = None if w.grad is None else w.grad.tolist()
+        return scaler.state_dict(), scaler.rule, w.tolist(), gradient, optimizer.state_dict()["state"]
+
+    before = everything()
+    for _ in range(2):  # the second call meets the same scaler
+        with pytest.raises((fp.ScalerError, fp.ArgumentTypeError)):
+            misuse()
+        assert everything() == before
+
+
+def test_after_a_refusal_training_goes_on():
+    w, optimizer, scaler = one([4.0])
+    w.grad = None
+    for call in (scaler.step, scaler.unscale_, scaler.step):
+        with contextlib.suppress(fp.ScalerError):
+            call(optimizer)
+    w.grad = fp.tensor([8.0])
+    assert not scaler.step(optimizer).skipped
+    scaler.update()
+    assert w.item() == 0.0
+
+
+def test_a_scale_that_was_refused_does_not_count_as_a_scale():
+    scaler = fp.amp.GradScaler()
+    with pytest.raises(fp.ArgumentTypeError):
+        scaler.scale("loss")
+    with pytest.raises(fp.ScalerError, match="an earlier scale"):
+        scaler.update()
+
+
+def test_a_loaded_scale_waits_for_scale_as_in_pytorch():
+    scaler = fp.amp.GradScaler()
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 0.0})  # a scale that decayed is saved and loaded too
+    assert scaler.get_scale() == 0.0
+    with pytest.raises(fp.ScalerError, match="an earlier scale"):
+        scaler.update()
 
 
 def test_only_tensors_are_scaled():

@@ -13,6 +13,7 @@ from tests.oracles.torch_values import load
 SCALERS = load("optim")["scalers"]
 
 
+@pytest.mark.filterwarnings("ignore::fpsim.LossScaleOverflowWarning", "ignore::fpsim.LossScaleUnderflowWarning")
 @pytest.mark.parametrize("case", SCALERS, ids=[case["id"] for case in SCALERS])
 def test_the_scale_moves_as_torchs(case):
     scaler = fp.amp.GradScaler(**case["arguments"])

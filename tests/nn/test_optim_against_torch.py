@@ -43,6 +43,7 @@ def test_every_step_is_torchs(case, fmt):
         assert_near(actual, case[fmt][name], TOLERANCE[fmt], name)
 
 
+@pytest.mark.filterwarnings("ignore::fpsim.HyperparameterRoundingWarning")  # Adam's eps, as in PyTorch
 @cases("optimizers")
 def test_float16_steps_round_where_torchs_do(case):
     for name, actual in run_optimizer(case, "float16").items():

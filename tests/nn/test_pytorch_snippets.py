@@ -17,7 +17,7 @@ IMPORTS = {
     "from torch.autograd import Variable\n": "from fpsim.autograd import Variable\n",
 }
 
-TRAINING = '''
+TRAINING = """
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -94,9 +94,9 @@ for epoch in range(1, 4):
     train(net, train_loader, optimizer, epoch)
     scheduler.step()
 after = test(net, test_loader)
-'''
+"""
 
-MIXED_PRECISION = '''
+MIXED_PRECISION = """
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -147,7 +147,7 @@ scaler.load_state_dict(checkpoint["scaler"])
 net.eval()
 with torch.no_grad(), torch.autocast(device_type=device, dtype=torch.float16):
     accuracy = (net(torch.tensor(train_x)).argmax(dim=1) == train_y).float().mean().item()
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fpsim as fp
+from fpsim.autograd.context import Observer
 
 
 def parameter(values, dtype="float16"):
@@ -29,6 +30,7 @@ def each_optimizer(**options):
 
 
 @each_optimizer()
+@pytest.mark.filterwarnings("ignore::fpsim.HyperparameterRoundingWarning")
 def test_with_masters_small_updates_add_up(make):
     plain, mastered = parameter(np.ones(4)), parameter(np.ones(4))
     optimizers = make([plain]), make([mastered], master="float32")
@@ -101,6 +103,62 @@ def test_loaded_weights_reach_the_masters():
     assert net.weight.tolist() == [[float(np.float16(1 / 3))] * 2]
 
 
+@pytest.mark.parametrize("first", ["net", "optimizer"])
+def test_a_checkpoint_is_read_in_any_order(first):
+    def made():
+        with fp.seed(0):
+            net = fp.nn.Linear(3, 2)
+        optimizer = fp.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        return fp.amp.apply(net, "O2", optimizer), optimizer
+
+    net, optimizer = made()
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(fp.ones(1, 3)).sum().backward()
+        optimizer.step()
+    saved = {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
+    again = dict(zip(("net", "optimizer"), made(), strict=True))
+    for name in sorted(again, key=lambda name: name != first):
+        again[name].load_state_dict(saved[name])
+    for p, q in zip(net.parameters(), again["net"].parameters(), strict=True):
+        np.testing.assert_array_equal(p.master._data, q.master._data)
+        np.testing.assert_array_equal(p._data, q._data)
+
+
+def test_every_way_to_set_a_weight_reaches_its_master():
+    def weight_after(change):
+        net = fp.nn.Linear(1, 1)
+        fp.amp.apply(net, "O2", fp.optim.SGD(net.parameters(), lr=1.0))
+        change(net.weight)
+        return net.weight.item(), net.weight.master.item()
+
+    def set_data(w):
+        w.data = [[1 + 2.0**-20]]
+
+    def add_in_place(w):
+        with fp.no_grad():
+            w *= 0.0
+            w += 1.5
+
+    assert weight_after(set_data) == (1.0, 1 + 2.0**-20)
+    assert weight_after(add_in_place) == (1.5, 1.5)
+    assert weight_after(fp.nn.init.ones_) == (1.0, 1.0)
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    p = parameter([1.0])
+    optimizer = fp.optim.SGD([p], lr=0.5, master="float32")
+    for change in (
+        {"masters": {0: fp.ones(2)}},
+        {"param_groups": [{"params": [0], "lr": -1.0}]},
+        {"state": {0: {"momentum_buffer": fp.ones(3)}}},
+    ):
+        state = {**optimizer.state_dict(), **change}
+        with pytest.raises(fp.FpsimError):
+            optimizer.load_state_dict(state)
+        assert (p.master.item(), optimizer.param_groups[0]["lr"], optimizer.state) == (1.0, 0.5, {})
+
+
 def test_clipping_acts_on_the_masters_gradients():
     p = parameter([1.0, 1.0])
     fp.optim.SGD([p], lr=1.0, master="float32")
@@ -116,6 +174,7 @@ def test_clipping_acts_on_the_masters_gradients():
 
 @pytest.mark.parametrize(("state", "name"), [(None, "float16"), ("float32", "float32"), ("bfloat16", "bfloat16")])
 @each_optimizer()
+@pytest.mark.filterwarnings("ignore::fpsim.HyperparameterRoundingWarning")
 def test_state_has_its_own_format_else_the_parameters(make, state, name):
     p = parameter(np.ones(3))
     optimizer = make([p], state=state)
@@ -163,18 +222,42 @@ def test_without_update_rounding_the_parameters_own_mode_rounds():
 def test_adams_epsilon_is_zero_in_float16():
     p = parameter([1.0])
     give(p, [2.0**-14])  # its square is 0 in float16, so the step is m / 0
-    fp.optim.Adam([p], lr=1e-3).step()
+    with pytest.warns(fp.HyperparameterRoundingWarning, match="Adam: eps=1e-08 becomes 0 in float16, whose smallest"):
+        fp.optim.Adam([p], lr=1e-3).step()
     assert p.item() == -np.inf
+
+
+@pytest.mark.parametrize("options", [{"eps": 1e-7}, {"master": "float32"}, {"state": "float32"}, {"eps": 0.0}])
+def test_an_epsilon_that_stays_what_it_is_gives_no_warning(options):
+    p = parameter([1.0])
+    give(p, [1.0])
+    fp.optim.Adam([p], **options).step()
+
+
+def test_a_learning_rate_that_is_zero_in_the_parameters_format_warns_once_and_moves_nothing():
+    p = parameter([1.0])
+    give(p, [1024.0])
+    optimizer = fp.optim.SGD([p], lr=2.0**-25)
+    with pytest.warns(fp.HyperparameterRoundingWarning, match="SGD: lr=2.98023e-08 becomes 0 in float16"):
+        optimizer.step()
+    optimizer.step()  # no second warning, which would be an error here
+    assert p.item() == 1.0
+
+
+def test_the_warning_made_an_error_comes_before_any_update():
+    p, q = parameter([1.0], "float32"), parameter([1.0])
+    give(p, [1.0])
+    give(q, [1.0])
+    with pytest.raises(fp.HyperparameterRoundingWarning):
+        fp.optim.SGD([p, q], lr=1e-9).step()
+    assert (p.item(), q.item()) == (1.0, 1.0)
 
 
 @each_optimizer()
 def test_observers_see_every_update(make):
     seen = []
 
-    class Watcher:
-        def rounded(self, event):
-            pass
-
+    class Watcher(Observer):
         def updated(self, event):
             seen.append(event)
 
