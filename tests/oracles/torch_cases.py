@@ -15,9 +15,7 @@ CASES: list[dict[str, Any]] = []
 _rs = np.random.RandomState(20)
 
 
-def case(
-    *calls: str, layer="", torch="", fixed: dict | None = None, bits=False, **inputs: np.ndarray
-) -> None:
+def case(*calls: str, layer="", torch="", fixed: dict | None = None, bits=False, **inputs: np.ndarray) -> None:
     """Add a case; `torch` is its call in PyTorch's spelling where fpsim's differs.
 
     Floating `inputs` are differentiated; labels, masks and what is `fixed` are not. Every call's result is

@@ -33,3 +33,10 @@ def vectors(operation: str, mode: str) -> tuple[list[np.ndarray], np.ndarray]:
         names = [MODES[str(name)] for name in file["modes"]]
         row = names.index(mode) if len(names) > 1 else 0  # one row where the mode makes no difference
         return operands, floats(file["expected"][row])
+
+
+def flags(operation: str, mode: str) -> np.ndarray:
+    """The flags that each of these vectors raises, as a sum of SoftFloat's bits."""
+    with np.load(Path(__file__).parent / f"tf_{operation}.npz") as file:
+        names = [MODES[str(name)] for name in file["modes"]]
+        return file["flags"][names.index(mode) if len(names) > 1 else 0]
