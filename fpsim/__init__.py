@@ -97,13 +97,37 @@ from fpsim.torch_names import float_ as float
 from fpsim.torch_names import int_ as int
 
 if TYPE_CHECKING:
+    from fpsim.experiments import sweep
+    from fpsim.experiments.evaluating import evaluate
+    from fpsim.observe.anomaly import detect_anomaly
+    from fpsim.observe.cost import cost
+    from fpsim.observe.explain import Explanation, explain
+    from fpsim.observe.sensitivity import sensitivity
+    from fpsim.observe.shadow import shadow
     from fpsim.rounding import Anatomy, inspect
+
+#: Names that are imported on first use, and where they live: their modules take a while to import.
+_ON_FIRST_USE = {
+    "Anatomy": "fpsim.rounding",
+    "Explanation": "fpsim.observe.explain",
+    "cost": "fpsim.observe.cost",
+    "detect_anomaly": "fpsim.observe.anomaly",
+    "evaluate": "fpsim.experiments.evaluating",
+    "explain": "fpsim.observe.explain",
+    "inspect": "fpsim.rounding",
+    "sensitivity": "fpsim.observe.sensitivity",
+    "shadow": "fpsim.observe.shadow",
+    "sweep": "fpsim.experiments.sweeping",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """`inspect` and `Anatomy` on first use: exact fractions take a while to import."""
-    if name in ("Anatomy", "inspect"):
-        from fpsim import rounding
+    if name in _ON_FIRST_USE:
+        from importlib import import_module
 
-        return getattr(rounding, name)
+        return getattr(import_module(_ON_FIRST_USE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_FIRST_USE})

@@ -6,20 +6,29 @@ Layer 0. Imports nothing of fpsim.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
+    "AnomalyError",
     "ArgumentError",
     "ArgumentTypeError",
     "DataError",
     "FormatError",
     "FpsimError",
     "GradientError",
+    "HyperparameterRoundingWarning",
     "IndexingError",
+    "LossScaleOverflowWarning",
+    "LossScaleUnderflowWarning",
+    "ObserverError",
+    "ObserverWarning",
     "PrecisionError",
     "ResultsError",
     "ScalarRoundingWarning",
+    "ScaledGradientWarning",
     "ScalerError",
     "ShapeError",
+    "SpoiledGradientWarning",
 ]
 
 
@@ -89,5 +98,53 @@ class ResultsError(FpsimError, ValueError):
     """A results file that is missing, damaged, or not written by fpsim."""
 
 
+class ObserverError(FpsimError, RuntimeError):
+    """An observer used in a way that has no meaning: left open, in another thread, asked about nothing."""
+
+
+class AnomalyError(ObserverError, ArithmeticError):
+    """An operation made an infinity or a NaN under `detect_anomaly` (a `RuntimeError` too, as in PyTorch).
+
+    Attributes
+    ----------
+    report : AnomalyReport
+        All that is known; its ``module op phase what index value`` are the error's own too.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
+        for name in ("module", "op", "phase", "what", "index", "value"):
+            setattr(self, name, getattr(report, name, None))
+
+    def __reduce__(self) -> Any:
+        """Between processes all but the report is kept: it holds the operations' arrays."""
+        return type(self), (str(self),), {k: v for k, v in vars(self).items() if k != "report"}
+
+
+class ObserverWarning(UserWarning):
+    """An observer failed and was left out; what it was observing went on."""
+
+
 class ScalarRoundingWarning(UserWarning):
     """A nonzero scalar became 0 or infinity in the format of the tensor that it met."""
+
+
+class HyperparameterRoundingWarning(UserWarning):
+    """An optimizer's eps or learning rate is not 0 and becomes 0 in the format in which it is used."""
+
+
+class LossScaleOverflowWarning(UserWarning):
+    """Scaling the loss makes an infinity, of the loss or of its gradient."""
+
+
+class LossScaleUnderflowWarning(UserWarning):
+    """The loss scale became so small that its reciprocal is infinite: a bad step will be taken."""
+
+
+class ScaledGradientWarning(UserWarning):
+    """Gradients were changed (clipped?) while they were still multiplied by the loss scale."""
+
+
+class SpoiledGradientWarning(UserWarning):
+    """A gradient became inf or nan after `unscale_` had checked it: the step is taken with it."""

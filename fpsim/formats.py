@@ -332,9 +332,7 @@ def _parse(like: Any) -> tuple[int, int, int, str]:
     names = [*_NAMED, *_ALIASES]
     near = nearest(like, names, otherwise=list(_NAMED)[:5])
     raise FormatError(
-        expected(
-            "Format", "a floating-point format", repr(like), f"did you mean {near}? Or a split like e5m10"
-        )
+        expected("Format", "a floating-point format", repr(like), f"did you mean {near}? Or a split like e5m10")
     )
 
 

@@ -20,8 +20,10 @@ from fpsim.errors import (
     FormatError,
     GradientError,
     IndexingError,
+    ObserverError,
     PrecisionError,
     ResultsError,
+    ScalerError,
     ShapeError,
 )
 
@@ -80,10 +82,91 @@ def load_text(text):
         return fp.load("r.json")
 
 
+def observed(run=None, **options):
+    net = fp.nn.Sequential(fp.nn.Linear(2, 2), fp.nn.Linear(2, 1))
+    x = ones(1, 2)
+    with fp.observe(**options) as report:
+        net(x) if run is None else run()
+    return report
+
+
+def observe_again():
+    block = fp.observe()
+    with block:
+        pass
+    with block:
+        pass
+
+
+def scaled(gradient=1.0, dtype="float32", **arguments):
+    """A weight with a scaled gradient, its optimizer, and a scaler that has been used."""
+    w = fp.ones(1, dtype=dtype, requires_grad=True)
+    scaler = fp.amp.GradScaler(**arguments)
+    scaler.scale(fp.tensor(1.0))
+    w.grad = fp.tensor([gradient], dtype=dtype)
+    return fp.optim.SGD([w], lr=0.5), scaler
+
+
+def calls(*methods, **options):
+    """Methods of a scaler called one after the other on one optimizer."""
+    optimizer, scaler = scaled(**options)
+    for method in methods:
+        getattr(scaler, method)(*(() if method == "update" else (optimizer,)))
+
+
+def unused_scaler(method):
+    optimizer, _ = scaled()
+    getattr(fp.amp.GradScaler(), method)(*(() if method == "update" else (optimizer,)))
+
+
+def step_with_closure():
+    optimizer, scaler = scaled()
+    scaler.step(optimizer, closure=lambda: None)
+
+
+def step_without_gradients():
+    optimizer, scaler = scaled()
+    optimizer.zero_grad()
+    scaler.step(optimizer)
+
+
+def applied_twice():
+    net = fp.amp.apply(fp.nn.Linear(1, 1), "O2")
+    fp.amp.apply(net, "O3")
+
+
+def bce_under_autocast():
+    with fp.autocast("float16"):
+        fp.nn.functional.binary_cross_entropy(fp.tensor([0.5]), [1.0])
+
+
 def total_of(**which):
     with fp.observe() as report:
         pass
     return report.total(**which)
+
+
+def shadowed(modules="*", run=lambda: ones(2) / 3):
+    with fp.shadow(modules) as report:
+        run()
+    return report
+
+
+def layer():
+    """Two features to two classes, all weights zero."""
+    net = fp.nn.Linear(2, 2)
+    net.load_state_dict({"weight": np.zeros((2, 2)), "bias": np.zeros(2)})
+    return net
+
+
+def batch_of(n):
+    return np.ones((n, 2)), np.zeros(n, int)
+
+
+def closed_twice(block):
+    with block:
+        pass
+    block.__exit__(None, None, None)
 
 
 ROWS = [
@@ -476,10 +559,229 @@ ROWS = [
      "cross_entropy: expected labels of shape (2,), got input.shape=(2, 3), target.shape=(3,); give one label per sample."),
     ("a pattern that matches nothing", lambda: fp.amp.apply(fp.nn.LeNet(), {"convv*": "float16"}), ArgumentError,
      "apply: expected patterns that match a module, got 'convv*'; the modules are conv1, conv2, fc1, fc2."),
-    ("observe never", lambda: fp.observe(every=0).__enter__(), ArgumentError,
+    # Mixed precision -------------------------------------------------------------------------------------------------
+    ("unscale_ twice", lambda: calls("unscale_", "unscale_"), ScalerError,
+     "unscale_: expected one call per optimizer and update(), got a second call after unscale_(); call update() at the "
+     "end of each iteration."),
+    ("unscale_ after step", lambda: calls("step", "unscale_"), ScalerError,
+     "unscale_: expected one call per optimizer and update(), got a second call after step(); call update() at the "
+     "end of each iteration."),
+    ("step twice", lambda: calls("step", "step"), ScalerError,
+     "step: expected one call per optimizer and update(), got a second call; call update() after it."),
+    ("unscale_ before scale", lambda: unused_scaler("unscale_"), ScalerError,
+     "unscale_: expected an earlier scale(loss), got none yet; call scaler.scale(loss).backward() first."),
+    ("step before scale", lambda: unused_scaler("step"), ScalerError,
+     "step: expected an earlier scale(loss), got none yet; call scaler.scale(loss).backward() first."),
+    ("update before scale", lambda: unused_scaler("update"), ScalerError,
+     "update: expected an earlier scale(loss), got none yet; call scaler.scale(loss).backward() first."),
+    ("update without a check", lambda: calls("update"), ScalerError,
+     "update: expected gradients that were checked, got none since the last update(); call step(optimizer) first."),
+    ("a step without gradients", step_without_gradients, ScalerError,
+     "step: expected parameters with gradients, got none, so nothing was checked; call backward() on the scaled loss."),
+    ("a scaled step with a closure", step_with_closure, ScalerError,
+     "step: expected an optimizer step without closure, got a closure; compute the loss before it."),
+    ("float16 gradients without masters", lambda: calls("step", dtype="float16"), ScalerError,
+     "unscale_: expected gradients with float32's range, got that of parameter 0 in float16; Attempting to unscale FP16 "
+     "gradients: keep the weights in float32, or give the optimizer master='float32'."),
+    ("an empty scaler state", lambda: fp.amp.GradScaler().load_state_dict({}), ScalerError,
+     "load_state_dict: expected a scaler's state, got an empty one; it was saved from a disabled scaler."),
+    ("a scaler state with a hole", lambda: fp.amp.GradScaler().load_state_dict({"scale": 1.0}), ScalerError,
+     "load_state_dict: expected a scaler's state, got one without growth_factor, backoff_factor, growth_interval, "
+     "_growth_tracker; load what state_dict() gave."),
+    ("a negative growth tracker",
+     lambda: fp.amp.GradScaler().load_state_dict({**fp.amp.GradScaler().state_dict(), "_growth_tracker": -1}), ScalerError,
+     "load_state_dict: expected a whole number of at least 0, got _growth_tracker=-1; load what state_dict() gave."),
+    ("a new scale that is nan", lambda: scaled()[1].update(float("nan")), ScalerError,
+     "update: expected a number as new scale, got new_scale=nan; give a float."),
+    ("scaling text", lambda: fp.amp.GradScaler().scale("loss"), ArgumentTypeError,
+     "scale: expected a tensor or an iterable of tensors, got str; scale the loss tensor."),
+    ("a network as optimizer", lambda: scaled()[1].step(fp.nn.LeNet()), ArgumentTypeError,
+     "step: expected an optimizer, got LeNet; call scaler.step(optimizer)."),
+    ("growth below 1", lambda: fp.amp.GradScaler(growth_factor=0.5), ArgumentError,
+     "scaler: expected growth_factor > 1, got growth_factor=0.5; 2.0 is usual."),
+    ("backoff above 1", lambda: fp.amp.GradScaler(backoff_factor=2.0), ArgumentError,
+     "scaler: expected backoff_factor between 0 and 1, got backoff_factor=2.0; 0.5 is usual."),
+    ("a floor above the ceiling", lambda: fp.amp.GradScaler.preset("torch", floor=2.0, ceiling=1.0), ArgumentError,
+     "scaler: expected 0 <= floor <= ceiling, got floor=2.0, ceiling=1.0; exchange them."),
+    ("an unknown scaler", lambda: fp.amp.GradScaler.preset("keras3"), ArgumentError,
+     "scaler: expected a library's name, got preset='keras3'; did you mean keras, tf_keras?."),
+    ("autocast to float64", lambda: fp.autocast("float64"), ArgumentError,
+     "autocast: expected a format that float32 holds, got dtype=float64; use float16 or bfloat16."),
+    ("autocast to two formats", lambda: fp.autocast("float16", dtype="bfloat16"), ArgumentError,
+     "autocast: expected one format, got 'float16' and dtype='bfloat16'; give one of the two."),
+    ("binary cross entropy under autocast", bce_under_autocast, PrecisionError,
+     "binary_cross_entropy: expected probabilities that no autocast chose, got autocast; use "
+     "binary_cross_entropy_with_logits, or leave autocast for it (enabled=False)."),
+    ("an opt level with a zero", lambda: fp.amp.apex("02"), ArgumentError,
+     "apex: expected an opt level of O0, O1, O2, O3, got opt_level='02'; choose one: with the letter O."),
+    ("O1 with master weights", lambda: fp.amp.apex("O1", master_weights=True), ArgumentError,
+     "apex: expected overrides that O1 can honour, got master_weights=True with opt_level='O1'; with O1 the weights "
+     "themselves are float32; leave it None."),
+    ("O1 with batch norm kept wide", lambda: fp.amp.apex("O1", keep_batchnorm_fp32=True), ArgumentError,
+     "apex: expected overrides that O1 can honour, got keep_batchnorm_fp32=True with opt_level='O1'; O1 chooses batch "
+     "normalisation's format by its list; leave it None."),
+    ("O2 that patches functions", lambda: fp.amp.apex("O2", patch_torch_functions=True), ArgumentError,
+     "apex: expected functions patched by O1, and by O1 alone, got patch_torch_functions=True with opt_level=O2; "
+     "choose opt_level='O1', or another."),
+    ("an unknown policy", lambda: fp.amp.policy("mixed_float"), ArgumentError,
+     "policy: expected a policy's name, fields or a format, got 'mixed_float'; did you mean mixed_float16, "
+     "mixed_bfloat16, float64?."),
+    ("a policy with a field twice", lambda: fp.amp.policy("p=f32,params=f16"), ArgumentError,
+     "policy: expected different fields as key=value, got 'params=f16' in 'p=f32,params=f16'; the keys are params, p, c, "
+     "o, param, compute, output, accumulate, grad, state, masters, batchnorm, autocast, scaling."),
+    ("policies applied twice", applied_twice, ArgumentError,
+     "apply: expected a network without formats of its own, got one with O2; build the network again, or give all "
+     "patterns in one call."),
+    ("a schedule told a number", lambda: fp.optim.lr_scheduler.StepLR(scaled()[0], 1).step(3), ArgumentTypeError,
+     "step: expected what scaler.step(optimizer) returned, got 3; or leave it out."),
+    ("explaining a tensor", lambda: fp.explain(ones(2)), ArgumentTypeError,
+     "explain: expected a function or a network first, got Tensor; pass net, then its inputs."),
+    # Sweeps ----------------------------------------------------------------------------------------------------------
+    ("a grid of nothing known", lambda: fp.sweep({"scal": [1.0]}), ArgumentError,
+     "sweep: expected arguments of train, got 'scal'; did you mean scale, scenario?."),
+    ("an empty grid", lambda: fp.sweep({}), ArgumentError,
+     "sweep: expected a grid with at least one point, got {}; give {'scale': [...]}."),
+    ("a grid without values", lambda: fp.sweep({"scale": []}), ArgumentError,
+     "sweep: expected a grid with at least one point, got {'scale': []}; give {'scale': [...]}."),
+    ("a scale outside of a list", lambda: fp.sweep({"scale": 8.0}), ArgumentTypeError,
+     "sweep: expected a list of values for each argument, got scale=8.0; put it in a list."),
+    ("steps swept and set", lambda: fp.sweep({"steps": [1, 2]}, steps=3), ArgumentError,
+     "sweep: expected each argument once, got steps both swept and set; leave one of the two out."),
+    ("an executor that is none", lambda: fp.sweep({"scale": [1.0]}, executor=4), ArgumentTypeError,
+     "sweep: expected a concurrent.futures.Executor, got int; leave it out to run here."),
+    ("a negative scale", lambda: fp.train(scale=-1.0), ArgumentError,
+     "scaler: expected a scale that float32 holds, above 0, got scale=-1.0; try 65536.0."),
+    ("a loss factor of 0", lambda: fp.train(loss_factor=0.0), ArgumentError,
+     "train: expected a positive number, got loss_factor=0.0; leave it out for the scenario's own."),
+    ("observe never", lambda: fp.observe(every=0), ArgumentError,
      "observe: expected every of at least 1, got every=0; count each step: every=1."),
+    ("observe every half step", lambda: fp.observe(every=0.5), ArgumentError,
+     "observe: expected every of at least 1, got every=0.5; count each step: every=1."),
+    ("observe a module object", lambda: fp.observe(fp.nn.Sequential()), ArgumentTypeError,
+     "observe: expected a pattern or a list of them, got modules=Sequential(); name modules as in 'conv*'."),
+    ("observe no modules", lambda: fp.observe(modules=[]), ArgumentTypeError,
+     "observe: expected a pattern or a list of them, got modules=[]; name modules as in 'conv*'."),
+    ("observe some accumulators", lambda: fp.observe(accumulators="conv*"), ArgumentTypeError,
+     "observe: expected accumulators to be True or False, got accumulators='conv*'; choose one."),
+    ("a pattern of modules that never ran", lambda: observed(modules="conv*").table(), ObserverError,
+     "observe: expected a pattern that matches a module that ran, got modules='conv*'; there were 0, 1."),
+    ("a pattern where no module ran", lambda: observed(run=lambda: fp.sqrt(ones(2)), modules="conv*").table(), ObserverError,
+     "observe: expected a pattern that matches a module that ran, got modules='conv*'; there were operations outside "
+     "of modules."),
+    ("a picture of nothing", lambda: observed(run=lambda: None).plot(), ObserverError,
+     "plot: expected a report of something, got nothing was rounded while observed; observe a step first."),
+    ("a picture of zeros", lambda: observed(run=lambda: fp.zeros(2) * 1.0, every=2).plot(), ObserverError,
+     "plot: expected a number that is not zero, got 4 elements without one; choose other values to draw."),
+    ("observe without with", lambda: fp.observe().table(), ObserverError,
+     "observe: expected a with block and its report, got its block asked for table; write `with fp.observe() as report:`, "
+     "ask the report."),
+    ("observe twice with one", observe_again, ObserverError,
+     "observe: expected a new block, got one that was used; write `with fp.observe() as report:` again."),
+    ("groups of nothing known", lambda: observed().by("colour"), ArgumentError,
+     "by: expected keywords of role, phase, module, op, format, step, got ['colour']; use those."),
     ("a count of nothing known", lambda: total_of(colour="red"), ArgumentError,
-     "total: expected keywords of role, phase, module, op, format, got ['colour']; use those."),
+     "total: expected keywords of role, phase, module, op, format, step, got ['colour']; use those."),
+    # Twins, budgets, anomalies ---------------------------------------------------------------------------------------
+    ("a shadow of a number", lambda: fp.shadow(3), ArgumentTypeError,
+     "shadow: expected a pattern or a list of them, got modules=3; name modules as in 'conv*'."),
+    ("a shadow without a with block", lambda: fp.shadow().table(), ObserverError,
+     "shadow: expected a with block and its report, got its block asked for table; "
+     "write `with fp.shadow() as report:`, ask the report."),
+    ("a shadow of no module", lambda: shadowed(modules="conv*").table(), ObserverError,
+     "shadow: expected a pattern that matches a module that ran, got modules='conv*'; "
+     "there were operations outside of modules."),
+    ("a shadow of nothing", lambda: shadowed(run=lambda: None).total(), ObserverError,
+     "total: expected a report of something that ran, got none; run the network inside the with block."),
+    ("a twin of a stranger", lambda: shadowed().twin(ones(2)), ObserverError,
+     "twin: expected a tensor that was made or used inside the block, got one that is not, or that changed since; "
+     "make it there."),
+    ("a budget of an array", lambda: shadowed().budget(np.ones(2)), ArgumentTypeError,
+     "budget: expected a tensor, got ndarray; pass the result itself."),
+    ("anomalies by name", lambda: fp.detect_anomaly("nan"), ArgumentTypeError,
+     "detect_anomaly: expected True or False, got check_nan='nan'; call it as detect_anomaly()."),
+    ("an observation closed twice", lambda: closed_twice(fp.detect_anomaly()), ObserverError,
+     "detect_anomaly: expected an open block, got one that is not open; use `with`, which closes it once."),
+    # Costs, evaluations, sensitivities -------------------------------------------------------------------------------
+    ("the cost of an array", lambda: fp.cost(np.ones(2), (1, 2)), ArgumentTypeError,
+     "cost: expected an nn.Module, got ndarray; pass the network first."),
+    ("the cost of no shape", lambda: fp.cost(layer(), ()), ArgumentError,
+     "cost: expected a shape of whole numbers of at least 1, got input_shape=(); give a batch's, like (32, 1, 32, 32)."),
+    ("the cost of an empty batch", lambda: fp.cost(layer(), (0, 2)), ArgumentError,
+     "cost: expected a shape of whole numbers of at least 1, got input_shape=(0, 2); give a batch's, like (32, 1, 32, 32)."),
+    ("the cost of a number", lambda: fp.cost(layer(), 32), ArgumentError,
+     "cost: expected a shape of whole numbers of at least 1, got input_shape=32; give a batch's, like (32, 1, 32, 32)."),
+    ("the cost of another input", lambda: fp.cost(layer(), (1, 3)), ShapeError,
+     "linear: expected 2 features in the last axis, got x.shape=(1, 3), weight.shape=(2, 2); flatten the input."),
+    ("the cost of no policy", lambda: fp.cost(layer(), (1, 2), []), ArgumentError,
+     "cost: expected at least one policy, got none; name one, such as 'O2'."),
+    ("the cost of an unknown policy", lambda: fp.cost(layer(), (1, 2), "O4"), ArgumentError,
+     "recipe: expected a recipe's name, got 'O4'; did you mean float32, float16/float32, mixed_float16?."),
+    ("an optimizer that is none", lambda: fp.cost(layer(), (1, 2), optimizer="adamm"), ArgumentError,
+     "cost: expected an optimizer's name, or a function that makes one, got optimizer='adamm'; use one of adam, adamw."),
+    ("a device that is none", lambda: fp.cost(layer(), (1, 2), devices=["T5"]), ArgumentError,
+     "cost: expected a device of the table, or a Device, got device 'T5'; did you mean T4?."),
+    ("no device", lambda: fp.cost(layer(), (1, 2), devices=[]), ArgumentError,
+     "cost: expected at least one device, got none; leave it out for all of them."),
+    ("devices by number", lambda: fp.cost(layer(), (1, 2), devices=3), ArgumentError,
+     "cost: expected names of devices, got devices=3; the table has V100, A100, H100, T4, Jetson Orin Nano, EPYC 7763."),
+    ("a policy that was not counted", lambda: fp.cost(layer(), (1, 2), "O2")["O3"], ArgumentError,
+     "Cost: expected a policy of float32, O2, got 'O3'; name it in cost()."),
+    ("a mode that is none", lambda: fp.cost(layer(), (1, 2))["float32"].macs("test"), ArgumentError,
+     "cost: expected training or inference, got mode='test'; choose one."),
+    ("a roofline of another device", lambda: fp.cost(layer(), (1, 2), devices="T4").plot("V100"), ArgumentError,
+     "roofline: expected a device of T4, got device='V100'; name it in cost()."),
+    ("evaluate a function", lambda: fp.evaluate(len, np.ones((1, 2))), ArgumentTypeError,
+     "evaluate: expected an nn.Module, got builtin_function_or_method; pass the network first."),
+    ("evaluate on a path", lambda: fp.evaluate(layer(), "digits"), DataError,
+     "evaluate: expected (x, y), images, or an array, got str; see fp.data."),
+    ("evaluate on three parts", lambda: fp.evaluate(layer(), (1, 2, 3)), DataError,
+     "evaluate: expected (x, y), or images to train and to test, got 3 parts; pass (x, y)."),
+    ("evaluate on nothing", lambda: fp.evaluate(layer(), np.ones((0, 2))), DataError,
+     "evaluate: expected at least one sample, got x.shape=(0, 2); pass some data."),
+    ("evaluate on other labels", lambda: fp.evaluate(layer(), (np.ones((2, 2)), np.ones(2))), DataError,
+     "evaluate: expected one integer label a sample, got x.shape=(2, 2), y.shape=(2,), y.dtype=float64; pass (x, y)."),
+    ("evaluate on a class too many", lambda: fp.evaluate(layer(), (np.ones((1, 2)), np.array([2]))), DataError,
+     "evaluate: expected labels from 0 to 1, got labels from 2 to 2; number the classes from 0."),
+    ("evaluate in nothing", lambda: fp.evaluate(layer(), np.ones((1, 2)), []), ArgumentError,
+     "evaluate: expected at least one precision, got none; name one, such as 'float16'."),
+    ("evaluate in batches of nothing", lambda: fp.evaluate(layer(), np.ones((1, 2)), batch=0), ArgumentError,
+     "evaluate: expected a batch of at least 1, got batch=0; use an int, such as 120."),
+    ("evaluate what is no classifier", lambda: fp.evaluate(fp.nn.Linear(2, 1), np.ones((1, 2))), ArgumentError,
+     "evaluate: expected outputs (n, classes), two classes at least, got outputs of shape (1, 1); flatten them."),
+    ("a precision that was not evaluated", lambda: fp.evaluate(layer(), np.ones((1, 2)), "float16")["O2"], ResultsError,
+     "Evaluation: expected a precision of float32, float16, got 'O2'; name it in evaluate()."),
+    ("the sensitivity of an array", lambda: fp.sensitivity(np.ones(2), batch_of(2)), ArgumentTypeError,
+     "sensitivity: expected an nn.Module, got ndarray; pass the network first."),
+    ("a role that is none", lambda: fp.sensitivity(layer(), batch_of(2), roles=["bias"]), ArgumentError,
+     "sensitivity: expected roles of weight, activation, gradient, accumulator, update, got roles=['bias']; "
+     "leave it out for all."),
+    ("no role", lambda: fp.sensitivity(layer(), batch_of(2), roles=[]), ArgumentError,
+     "sensitivity: expected roles of weight, activation, gradient, accumulator, update, got roles=[]; leave it out for all."),
+    ("layers that are none", lambda: fp.sensitivity(fp.nn.Sequential(layer()), batch_of(2), layers="conv*"), ArgumentError,
+     "sensitivity: expected patterns that match a layer with parameters, got layers='conv*'; the layers are 0."),
+    ("the sensitivity of no parameters", lambda: fp.sensitivity(fp.nn.ReLU(), batch_of(2)), ArgumentError,
+     "sensitivity: expected patterns that match a layer with parameters, got layers='*'; pass a network with parameters."),
+    ("no tolerance", lambda: fp.sensitivity(layer(), batch_of(2), tolerance=0), ArgumentError,
+     "sensitivity: expected a positive number, got tolerance=0; correct it."),
+    ("half a step of sensitivity", lambda: fp.sensitivity(layer(), batch_of(2), steps=0.5), ArgumentError,
+     "sensitivity: expected a whole number of at least 1, got steps=0.5; correct it."),
+    ("the sensitivity on one array", lambda: fp.sensitivity(layer(), np.ones((2, 2))), DataError,
+     "sensitivity: expected (x, y), or images with labels, got ndarray; pass (x, y)."),
+    ("the sensitivity on nothing", lambda: fp.sensitivity(layer(), batch_of(0)), DataError,
+     "sensitivity: expected as many labels as samples, at least one, got x.shape=(0, 2), y.shape=(0,); pass (x, y)."),
+    ("a reference that overflows", lambda: fp.sensitivity(layer(), batch_of(1), lr=1.7e308, steps=2), ArgumentError,
+     "sensitivity: expected a float64 run that stays finite, got losses 0.693147, nan with lr=1.7e+308; use a smaller lr."),
+    ("a cell that was not measured", lambda: fp.sensitivity(layer(), batch_of(1), steps=1)["fc1", "weight"], ArgumentError,
+     "Sensitivity: expected a layer and a role, got [('fc1', 'weight')]; layers are ; roles weight, activation, gradient, "
+     "accumulator, update."),
+    ("a heat map of nothing known", lambda: fp.sensitivity(layer(), batch_of(1), steps=1).plot("colour"), ArgumentError,
+     "sensitivity: expected a field of output, loss, gradient, got field='colour'; choose one."),
+    ("a copy of nothing", lambda: fp.amp.in_formats(None, "float16"), ArgumentTypeError,
+     "in_formats: expected an nn.Module, got NoneType; pass the network first."),
+    ("weights of another ending", lambda: fp.train(steps=1, weights="w.pt"), ArgumentError,
+     "train: expected a name ending in .npz or .safetensors, got weights='w.pt'; rename it."),
+    ("weights into no folder", lambda: fp.train(steps=1, weights="/nowhere/w.npz"), ArgumentError,
+     "train: expected a folder that exists, got weights='/nowhere/w.npz'; make the folder first."),
 ]  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def test_help_everywhere(capsys, arguments):
 def test_help_lists_every_command(capsys):
     main(["--help"])
     out = capsys.readouterr().out
-    assert all(f"{command.name} " in out and command.help in out for command in COMMANDS)
+    assert all(f" {command.name}" in out and command.help in out for command in COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,7 @@ def test_an_example_does_what_it_says(block, line, names, tmp_path, monkeypatch)
     assert report.getvalue() == ""
 
 
-@pytest.mark.parametrize(
-    "command", ['pip install -e ".[fast]" && fpsim compare', 'pip install -e ".[test]" && pytest']
-)
+@pytest.mark.parametrize("command", ['pip install -e ".[fast]" && fpsim compare', 'pip install -e ".[test]" && pytest'])
 def test_the_command_stands_on_a_line_of_its_own(command):
     assert re.search(rf"^{re.escape(command)}(?=\s|$)", README, re.MULTILINE)
 

@@ -14,18 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from fpsim.autograd.context import Context, Rounded, current
+from fpsim.accumulate import Accumulator
+from fpsim.autograd.context import Applied, Context, Differentiated, Rounded, current
+from fpsim.autograd.exactness import Exact, ExactFormula, ExactWide
 from fpsim.autograd.op import Kind, Op, Rule, op
 from fpsim.autograd.tensor import Tensor, round_into, store
 from fpsim.errors import ArgumentTypeError, GradientError, ScalarRoundingWarning, ShapeError, expected
-from fpsim.formats import Format, float32
+from fpsim.formats import Format
 from fpsim.precision import Precision, promote
 from fpsim.rounding.codes import as_array, draw_key
 from fpsim.rounding.kernel import Array, round_to
 from fpsim.rounding.wide import Wide
 from fpsim.rounding.work import run, work_for
 
-__all__ = ["Node", "apply", "backward", "cast"]
+__all__ = ["Node", "apply", "backward", "broadcast_axes", "cast", "evaluate"]
 
 _COUNTER = itertools.count()
 
@@ -34,6 +36,7 @@ class Node:
     """One recorded operation: what its gradient formulas need, and the precision that was in force."""
 
     __slots__ = (
+        "__weakref__",
         "arrays",
         "inputs",
         "keeps_gradient",
@@ -76,14 +79,14 @@ def apply(op: Op, inputs: tuple[Any, ...], metadata: dict[str, Any], precision: 
 
     `precision` is the result's, where it does not follow from the context and the inputs (casts).
     """
-    context = current()
+    context, given = current(), inputs
     if precision is None:
         precision = _precision(op, inputs, context)
         inputs = tuple(_prepared(op.name, x, precision) for x in inputs)
     tensors = tuple(x if isinstance(x, Tensor) else None for x in inputs)
     arrays = tuple(None if x is None else x._data if isinstance(x, Tensor) else x for x in inputs)
     formats = [x.dtype if isinstance(x, Tensor) else precision.storage for x in inputs if x is not None]
-    computed = _evaluate(op.rule, arrays, formats, metadata, precision, precision.storage, precision.rounding, context)
+    computed = evaluate(op.rule, arrays, formats, metadata, precision, precision.storage, precision.rounding, context)
     saved = None
     if op.saves:
         computed, saved = computed
@@ -91,12 +94,16 @@ def apply(op: Op, inputs: tuple[Any, ...], metadata: dict[str, Any], precision: 
         data = _without_negative_zero(precision.storage, np.asarray(computed, precision.storage.carrier))
     else:
         computed = computed if isinstance(computed, Wide) else np.asarray(computed)
-        what = {"op": op.name, "role": "activation", "phase": "forward", "module": context.module}
-        data = _round_and_tell(precision, computed, context, arrays, **what)
+        role = _role_of(tensors[0]) if op is _cast else "activation"
+        what = {"op": op.name, "role": role, "phase": "forward", "module": context.module}
+        data = _round_and_tell(precision, computed, context, arrays, op.rule, metadata, **what)
     out = Tensor(data, precision)
     if context.grad_enabled and any(t is not None and t.requires_grad for t in tensors):
         out.requires_grad = True
         out._node = Node(op, tensors, arrays, metadata, data, saved, precision, context.module)
+    if context.observers:
+        event = Applied(op, given, tensors, arrays, metadata, saved, precision, out, context.module)
+        context.tell("applied", event)
     return out
 
 
@@ -137,40 +144,76 @@ def _prepared(op: str, x: Any, precision: Precision) -> Any:
     return rounded
 
 
-def _evaluate(
+def evaluate(
     rule: Rule, arrays: tuple[Array | None, ...], formats: list[Format], metadata: dict[str, Any],
     precision: Precision, target: Format, mode: str, context: Context,
 ) -> Any:  # fmt: skip
     """Run a formula in the arithmetic that its kind asks for."""
     if rule.takes_accumulator:
-        acc = precision.accumulator(context.rounding_generator, tuple(formats))
+        acc = _accumulator(precision, context, tuple(formats))
         with np.errstate(all="ignore"):
             return rule.formula(*arrays, acc=acc, **metadata)
-    if rule.kind is Kind.EXACT:
+    if rule.kind is Kind.EXACT or rule.steps == "identity":
         return rule.formula(*arrays, **metadata)
     if rule.steps == "function":  # whose last bit in float64 may depend on how the numbers lie in memory
         arrays = tuple(None if x is None else np.asarray(x, order="C") for x in arrays)
     work = work_for(rule.steps, target, formats, mode)
-    if context.observers and work is np.float32 and target == float32:
+    if work is np.float32 and context.observers and context.listening("rounded"):
         work = np.float64  # the same bits, but observers see what the rounding left out
     return run(work, rule.formula, *arrays, **metadata)
 
 
 def _round_and_tell(
-    precision: Precision, computed: Array | Wide, context: Context, operands: tuple[Array | None, ...], **what: str
-) -> Array:
-    """Round to the storage format of `precision`, and tell the observers."""
+    precision: Precision, computed: Array | Wide, context: Context, operands: tuple[Array | None, ...],
+    rule: Rule | None = None, metadata: dict[str, Any] | None = None, **what: Any,
+) -> Array:  # fmt: skip
+    """Round to the storage format of `precision`, and tell the observers; `rule` is what `computed` comes from."""
     data = round_into(precision, computed)
-    if context.observers:
-        before = computed.value() if isinstance(computed, Wide) else computed
+    if context.observers and context.listening("rounded"):
+        with np.errstate(all="ignore"):
+            before = computed.value() if isinstance(computed, Wide) else computed
         known = tuple(x for x in operands if x is not None)
-        event = Rounded(before, data, precision.storage, operands=known, **what)
-        for observer in context.observers:
-            observer.rounded(event)
+        metadata = metadata or {}
+        metadata = metadata or {}
+        what["pointwise"] = rule is not None and rule.kind is Kind.POINTWISE and "axis" not in metadata
+        what["exact"] = _exactly(computed, operands, rule, metadata, precision.storage)
+        what["mode"] = precision.rounding
+        context.tell("rounded", Rounded(before, data, precision.storage, operands=known, **what))
     return data
 
 
-@op(Kind.POINTWISE, "elementary", name="cast")
+def _exactly(
+    computed: Array | Wide, operands: tuple[Array | None, ...], rule: Rule | None, metadata: dict[str, Any], fmt: Format
+) -> Exact | None:
+    """What gives the exact results of chosen elements; None where `computed` itself is what was to be rounded."""
+    if isinstance(computed, Wide):
+        return ExactWide(computed)
+    if rule is None or rule.kind is not Kind.POINTWISE or rule.steps in ("identity", "function"):
+        return None
+    if "axis" not in metadata:
+        return ExactFormula(rule.formula, operands, metadata, computed.shape)
+    # a gradient shared out along axes, divided by a count: float64 shows what narrower formats leave out
+    return ExactWide(Wide.of(run(Wide, rule.formula, *operands, **metadata))) if fmt.p > 25 else None
+
+
+def _role_of(x: Tensor | None) -> str:
+    """A tensor's role; a weight's copy in another format is a weight."""
+    while x is not None and x._node is not None and x._node.op is _cast and x._node.inputs:
+        x = x._node.inputs[0]
+    return "activation" if x is None else x.role
+
+
+def _accumulator(precision: Precision, context: Context, formats: tuple[Format, ...]) -> Accumulator:
+    """The accumulator of sums into such a tensor; one that counts its steps, where an observer asks for that."""
+    acc = precision.accumulator(context.rounding_generator, formats)
+    if not any(observer.accumulators for observer in context.observers):
+        return acc
+    from fpsim.accumulate.counting import counting
+
+    return counting(acc, lambda tally: context.tell("accumulated", tally))
+
+
+@op(Kind.POINTWISE, "identity", name="cast")
 def _cast(x: Any) -> Any:
     """``x``, rounded once to another precision; the gradient is rounded to the source's gradient format."""
     return x
@@ -222,15 +265,19 @@ def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
         for argument, x in enumerate(node.inputs):
             if x is None or not x.requires_grad:
                 continue
-            contribution = _contribution(node, argument, x, g, fmt, context)
+            total = contribution = _contribution(node, argument, x, g, fmt, context)
+            before = x.grad if x._node is None else gradients.get(x._node, (None, None))[0]
             if x._node is None:
-                _add_to_leaf(x, contribution)
+                total = _add_to_leaf(x, contribution)
             elif x._node in gradients:
-                total = _sum_of(gradients[x._node][0], contribution, x.precision.gradient)
+                total = _sum_of(gradients[x._node][0], contribution, x)
                 gradients[x._node] = (total, x.precision.gradient.storage)
             else:
                 gradients[x._node] = (contribution, x.precision.gradient.storage)
                 heapq.heappush(waiting, (-x._node.seq, x._node))
+            if context.observers:
+                event = Differentiated(node, argument, x, g, contribution, total, before)
+                context.tell("differentiated", event)
         if not retain_graph:
             node.release()
 
@@ -262,27 +309,32 @@ def _contribution(node: Node, argument: int, x: Tensor, g: Array, fmt: Format, c
     formats = [fmt, precision.storage, *(t.dtype if t is not None else precision.storage for t in node.inputs)]
     operands = (g, node.out, *node.arrays)
     # a sum over broadcast axes follows if the formula's result is larger than x: its terms are the accumulator's
-    axes = _broadcast_axes(node.out.shape, x.shape) if rule.kind is Kind.POINTWISE else ()
+    axes = broadcast_axes(node.out.shape, x.shape) if rule.kind is Kind.POINTWISE else ()
     first_fmt, first_mode = (
         (precision.accumulate, precision.acc_rounding) if axes else (target.storage, target.rounding)
     )
-    computed = _evaluate(rule, operands, formats, metadata, precision, first_fmt, first_mode, context)
+    computed = evaluate(rule, operands, formats, metadata, precision, first_fmt, first_mode, context)
     computed = computed if isinstance(computed, Wide) else np.asarray(computed)
-    axes = _broadcast_axes(computed.shape, x.shape)
+    axes = broadcast_axes(computed.shape, x.shape)
     if axes:
         terms = fmt if rule.kind is Kind.EXACT else precision.accumulate
         if isinstance(computed, Wide) or rule.kind is Kind.POINTWISE:
             key = draw_key(context.rounding_generator) if first_mode == "stochastic" else 0
             computed = round_to(computed, first_fmt, first_mode, saturate=precision.saturate, key=key)
-        acc = precision.accumulator(context.rounding_generator, (terms,))
+        acc = _accumulator(precision, context, (terms,))
         if rule.kind is Kind.EXACT and acc.order == "exact":  # which alone would take the terms as they are
             computed = acc.round(computed)
         computed = np.asarray(acc.sum(computed, axis=axes, keepdims=True)).reshape(x.shape)
     elif rule.kind is Kind.EXACT and target.storage.holds(fmt):
         return _without_negative_zero(target.storage, np.asarray(computed, target.storage.carrier))  # on the grid
-    role = "weight_gradient" if x.role == "weight" else "gradient"
-    what = {"op": node.op.name, "role": role, "phase": "backward", "module": node.module}
-    return _round_and_tell(target, computed, context, operands, **what)
+    what: dict[str, Any] = {"op": node.op.name, "role": _gradient_role(x), "phase": "backward", "module": node.module}
+    if axes:  # the accumulator's sums
+        return _round_and_tell(target, computed, context, operands, **what)
+    return _round_and_tell(target, computed, context, operands, rule, metadata, **what)
+
+
+def _gradient_role(x: Tensor) -> str:
+    return "weight_gradient" if _role_of(x) == "weight" else "gradient"
 
 
 def _without_negative_zero(fmt: Format, data: Array) -> Array:
@@ -290,7 +342,7 @@ def _without_negative_zero(fmt: Format, data: Array) -> Array:
     return data if fmt.has_negative_zero else data + 0.0
 
 
-def _broadcast_axes(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...]:
+def broadcast_axes(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...]:
     """The axes of `shape` along which an array of shape `of` was repeated; none where `shape` is a reduction of it."""
     extra = len(shape) - len(of)
     if extra < 0:
@@ -298,13 +350,22 @@ def _broadcast_axes(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, .
     return tuple(range(extra)) + tuple(i + extra for i, n in enumerate(of) if n == 1 and shape[i + extra] != 1)
 
 
-def _sum_of(a: Array, b: Array, precision: Precision) -> Array:
-    """Two contributions to one gradient, added and rounded."""
+_SUM = Rule(np.add, Kind.POINTWISE, "elementary")
+
+
+def _sum_of(a: Array, b: Array, x: Tensor) -> Array:
+    """Two contributions to the gradient of `x`, added and rounded."""
+    precision, context = x.precision.gradient, current()
     fmt = precision.storage
-    return round_into(precision, run(work_for("elementary", fmt, [fmt], precision.rounding), np.add, a, b))
+    total = evaluate(_SUM, (a, b), [fmt], {}, precision, fmt, precision.rounding, context)
+    module = context.module if x._node is None else x._node.module
+    what: dict[str, Any] = {"op": "add", "role": _gradient_role(x), "phase": "backward", "module": module}
+    return _round_and_tell(precision, total, context, (a, b), _SUM, **what)
 
 
-def _add_to_leaf(x: Tensor, contribution: Array) -> None:
+def _add_to_leaf(x: Tensor, contribution: Array) -> Array:
+    """Add to a leaf's gradient, in a new tensor; the values that it has then."""
     if x.grad is not None:
-        contribution = _sum_of(x.grad._data, contribution, x.precision.gradient)
+        contribution = _sum_of(x.grad._data, contribution, x)
     x.grad = Tensor(contribution, x.precision.gradient)
+    return contribution

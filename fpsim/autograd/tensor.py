@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fpsim.autograd.context import current
+from fpsim.autograd.context import current, stored
 from fpsim.autograd.integers import as_integers, integer_type
 from fpsim.errors import ArgumentError, ArgumentTypeError, GradientError, ShapeError, expected
 from fpsim.formats import Format, float16
@@ -119,7 +119,7 @@ class Tensor:
 
     @data.setter
     def data(self, values: Any) -> None:
-        self.replace_values(store(values._data if isinstance(values, Tensor) else values, self.precision))
+        self.take(values._data if isinstance(values, Tensor) else values, "data")
 
     @property
     def device(self) -> str:
@@ -225,7 +225,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same values, cut off from the graph."""
-        return Tensor(self._data, self.precision)
+        return stored(Tensor(self._data, self.precision), self, "detach")
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set `requires_grad` of a leaf, in place."""
@@ -256,6 +256,21 @@ class Tensor:
         self._data = data
         self._version += 1
 
+    def take(self, values: Any, op: str) -> None:
+        """Take other values, rounded once; a master takes them in its own format. `op` is what observers are told."""
+        self.replace_values(store(values, self.precision))
+        stored(self, values, op)
+        self._take_along_master(values)
+
+    def _take_along_master(self, values: Any) -> None:
+        """Let the master take the values too, unless it stands for them already: a checkpoint is read in any order."""
+        if self.master is not None:
+            fmt, given = self.dtype, values._data if isinstance(values, Tensor) else np.asarray(values)
+            same = np.array_equal(round_to(self.master._data, fmt), given, equal_nan=True)
+            if not same:
+                self.master.replace_values(store(given, self.master.precision))
+                stored(self.master, values, op="cast")
+
     def change_in_place(self, result: Tensor) -> Tensor:
         """What ``x += y`` does: the leaf takes the values of `result`, under `no_grad` only."""
         if not self.is_leaf or (self.requires_grad and current().grad_enabled):
@@ -264,6 +279,8 @@ class Tensor:
                 expected("in-place change", "a leaf under no_grad", got, "write x = x + y, or use `with fp.no_grad():`")
             )
         self.replace_values(store(result._data, self.precision))
+        stored(self, result, "cast")
+        self._take_along_master(result)
         return self
 
     def clone(self) -> Tensor:
@@ -427,11 +444,12 @@ def tensor(
         given = data._data if isinstance(data, Tensor) else data
         return as_integers("tensor", given, integers)  # type: ignore[return-value]  # labels
     chosen = chosen_precision("tensor", dtype, accumulate, precision)
+    source = data
     if isinstance(data, Tensor):
         data = data._data
     elif isinstance(data, list | tuple):
-        data = [x._data if isinstance(x, Tensor) else x for x in data]
-    return Tensor(store(data, chosen), chosen, requires_grad)
+        source = data = [x._data if isinstance(x, Tensor) else x for x in data]
+    return stored(Tensor(store(data, chosen), chosen, requires_grad), source, "tensor")
 
 
 def as_tensor(data: Any, dtype: Any = None, *, precision: Any = None, device: Any = None) -> Tensor:

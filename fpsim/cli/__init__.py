@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fpsim.cli import experiments, numbers
+from fpsim.cli import experiments, measuring, numbers, sweeps
 from fpsim.cli.frame import Command, run
 from fpsim.experiments.tour import tour
 
 __all__ = ["COMMANDS", "Command", "main"]
 
 #: Every subcommand, in the order of ``fpsim --help``; each also takes ``--json``, found as ``options.json``.
-COMMANDS: tuple[Command, ...] = (*experiments.COMMANDS, *numbers.COMMANDS)
+COMMANDS: tuple[Command, ...] = (*experiments.COMMANDS, *sweeps.COMMANDS, *measuring.COMMANDS, *numbers.COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,11 +14,12 @@ from typing import Any
 
 from fpsim.cli.frame import Command, print_json
 from fpsim.errors import ArgumentError, ResultsError, expected
-from fpsim.experiments import SCENARIOS, Comparison, compare, load, train
+from fpsim.experiments import SCENARIOS, Comparison, Run, Sweep, compare, load, train
 from fpsim.experiments.results import write_results
 from fpsim.experiments.scenario import scenario_named
+from fpsim.kernels.loading import available
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "Bar"]
 
 
 def _training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,7 @@ def _compare(options: argparse.Namespace) -> int:
     _check_folder(out)
     scenarios = [scenario_named(name) for name in options.scenario]
     results = Comparison([], [])
-    bar = _Bar()
+    bar = Bar()
     for scenario in scenarios:
         steps = scenario.quick_steps if options.quick and options.steps is None else options.steps
         part = compare(
@@ -65,6 +66,10 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         print(results.table().rpartition("\n")[2])
         print(f"Wrote {' and '.join(map(str, paths))}; fp.load({str(paths[1])!r}) reads the results back.")
+        if not available():
+            print(
+                "Without numba sums in float16 are slow: pip install 'fpsim-lab[fast]' makes them some 20 times faster."
+            )
     return 0
 
 
@@ -96,15 +101,19 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed (0)")
     _training_arguments(parser)
     parser.add_argument("--out", help="file or folder for the results (none)")
+    parser.add_argument("--weights", help="file for the trained weights, .npz or .safetensors (none)")
 
 
 def _train(options: argparse.Namespace) -> int:
     if options.out is not None:
         _check_folder(Path(options.out).parent if options.out.endswith(".json") else Path(options.out))
-    bar = _Bar()
+    bar = Bar()
     settings = _settings(options)
     progress = bar.of(options.scenario)
-    run = train(options.recipe, options.steps, options.seed, scenario=options.scenario, progress=progress, **settings)
+    run = train(
+        options.recipe, options.steps, options.seed, scenario=options.scenario, progress=progress,
+        weights=options.weights, **settings,
+    )  # fmt: skip
     bar.clear()
     saved = None if options.out is None else run.save(options.out)
     if options.json:
@@ -113,11 +122,13 @@ def _train(options: argparse.Namespace) -> int:
         print(Comparison([run]).table())
         if saved is not None:
             print(f"Wrote {saved}.")
+        if options.weights is not None:
+            print(f"Wrote {options.weights}; fpsim evaluate {options.weights} casts them to other formats.")
     return 0
 
 
 def _plot_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("results", help="a results file, or the folder that compare wrote")
+    parser.add_argument("results", help="a results file, or the folder that compare or sweep wrote")
     parser.add_argument("--out", help="the picture (beside the results)")
 
 
@@ -125,11 +136,11 @@ def _plot(options: argparse.Namespace) -> int:
     from fpsim.plots import style
 
     results = load(options.results)
-    if not isinstance(results, Comparison):
+    if isinstance(results, Run):
         results = Comparison([results])
     source = Path(options.results)
     folder = source if source.suffix != ".json" else source.parent
-    out = Path(options.out) if options.out else folder / "compare.png"
+    out = Path(options.out) if options.out else folder / ("sweep.png" if isinstance(results, Sweep) else "compare.png")
     if out.suffix != ".png":
         raise ResultsError(expected("plot", "a picture's name ending in .png", f"--out {out}", "rename it"))
     write_results(out, style.saved_bytes(results.plot()))
@@ -155,7 +166,7 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-class _Bar:
+class Bar:
     """A progress bar on a terminal's stderr; nothing elsewhere."""
 
     def __init__(self) -> None:

@@ -69,9 +69,7 @@ def read_idx(path: str | Path) -> np.ndarray:
                 return _parse(file, path)
     except (OSError, EOFError, zlib.error) as error:
         remedy = "fetch the file again or check its permissions"
-        raise DataError(
-            expected("idx", "a file that can be read", f"{path.name}: {error}", remedy)
-        ) from error
+        raise DataError(expected("idx", "a file that can be read", f"{path.name}: {error}", remedy)) from error
 
 
 def _parse(file: io.BufferedIOBase, path: Path) -> np.ndarray:
@@ -106,9 +104,7 @@ def _part(folder: Path, part: str, size: int) -> tuple[np.ndarray, np.ndarray]:
     pixels, y = read_idx(images), read_idx(labels)
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         got = f"{pixels.dtype} {pixels.shape} in {images.name}"
-        raise DataError(
-            expected("idx", "images as uint8 (n, rows, columns)", got, "read it alone: idx(file)")
-        )
+        raise DataError(expected("idx", "images as uint8 (n, rows, columns)", got, "read it alone: idx(file)"))
     if y.shape != pixels.shape[:1] or y.dtype != np.uint8:
         got = f"{y.dtype} {y.shape} in {labels.name}"
         raise DataError(expected("idx", f"{len(pixels)} labels as uint8", got, "fetch both files again"))
@@ -121,6 +117,4 @@ def _find(folder: Path, part: str, kind: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     got = f"none of that name in {str(folder)!r}"
-    raise DataError(
-        expected("idx", f"a file {names[0]} or {names[0]}.gz", got, "name the folder that holds it")
-    )
+    raise DataError(expected("idx", f"a file {names[0]} or {names[0]}.gz", got, "name the folder that holds it"))

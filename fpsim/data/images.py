@@ -69,9 +69,7 @@ def digits(size: int = 32) -> Images:
     [0.0, 0.0, 0.3125, 0.8125, 0.5625, 0.0625, 0.0, 0.0]
     """
     if size not in (8, 32):
-        raise ArgumentError(
-            expected("digits", "a size of 8 or 32", f"size={size!r}", "use digits() or digits(size=8)")
-        )
+        raise ArgumentError(expected("digits", "a size of 8 or 32", f"size={size!r}", "use digits() or digits(size=8)"))
     with _embedded("optdigits.npz") as arrays:
         pixels, labels = arrays["images"], arrays["labels"].astype(np.int64)
     x = pixels[:, np.newaxis] / np.float32(16)

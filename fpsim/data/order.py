@@ -24,9 +24,7 @@ class Batches:
     is a function of the seed and the epoch, and the position in it is two integers: `state_dict`.
     """
 
-    def __init__(
-        self, x: Any, y: np.ndarray, size: int, seed: np.random.SeedSequence, shuffle: bool, drop_last: bool
-    ):
+    def __init__(self, x: Any, y: np.ndarray, size: int, seed: np.random.SeedSequence, shuffle: bool, drop_last: bool):
         self.x, self.y, self.size = x, y, size
         self._seed, self._shuffle, self._drop_last = seed, shuffle, drop_last
         self._epoch, self._index = 0, 0  # of the batch that comes next
@@ -73,9 +71,7 @@ class Batches:
         if not (_whole(epoch) and epoch >= 0 and _whole(index) and 0 <= index < len(self)):
             invariant = f"a whole epoch from 0 and an index below {len(self)}"
             got = f"state={dict(state)!r}"
-            raise ArgumentError(
-                expected("load_state_dict", invariant, got, "pass what state_dict() returned")
-            )
+            raise ArgumentError(expected("load_state_dict", invariant, got, "pass what state_dict() returned"))
         self._epoch, self._index, self._begun = int(epoch), int(index), False
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -131,23 +127,17 @@ def batches(
     y = np.asarray(y)
     _check_samples(x, y)
     if not _whole(size):
-        raise ArgumentTypeError(
-            expected("batches", "a whole size", f"size={size!r}", "use an int, such as 32")
-        )
+        raise ArgumentTypeError(expected("batches", "a whole size", f"size={size!r}", "use an int, such as 32"))
     if size < 1 or (drop_last and size > len(y)):
         most = f" to {len(y)}, the samples there are" if drop_last else ""
         got = f"size={size}" + (", drop_last=True" if drop_last else "")
-        raise ArgumentError(
-            expected("batches", f"a size of 1{most or ' or more'}", got, "use an int, such as 32")
-        )
+        raise ArgumentError(expected("batches", f"a size of 1{most or ' or more'}", got, "use an int, such as 32"))
     if not isinstance(seed, np.random.SeedSequence):
         if not _whole(seed):
             got, remedy = f"seed={seed!r}", "use an int, such as 0"
             raise ArgumentTypeError(expected("batches", "a whole seed or a SeedSequence", got, remedy))
         if seed < 0:
-            raise ArgumentError(
-                expected("batches", "a seed of 0 or more", f"seed={seed}", "use an int, such as 0")
-            )
+            raise ArgumentError(expected("batches", "a seed of 0 or more", f"seed={seed}", "use an int, such as 0"))
         seed = np.random.SeedSequence(int(seed))
     return Batches(x, y, int(size), seed, shuffle, drop_last)
 
@@ -155,17 +145,11 @@ def batches(
 def _check_samples(x: Any, y: np.ndarray) -> None:
     if y.ndim != 1 or x.shape[:1] != y.shape:
         got = f"x.shape={tuple(x.shape)}, y.shape={y.shape}"
-        raise ShapeError(
-            expected("batches", "one label a sample, in one dimension", got, "pass x (n, ...) and y (n,)")
-        )
+        raise ShapeError(expected("batches", "one label a sample, in one dimension", got, "pass x (n, ...) and y (n,)"))
     if len(y) == 0:
-        raise DataError(
-            expected("batches", "at least one sample", f"x.shape={tuple(x.shape)}", "pass some data")
-        )
+        raise DataError(expected("batches", "at least one sample", f"x.shape={tuple(x.shape)}", "pass some data"))
     if y.dtype.kind not in "iu":
-        raise DataError(
-            expected("batches", "labels as integers", f"y.dtype={y.dtype}", "convert them: y.astype(int)")
-        )
+        raise DataError(expected("batches", "labels as integers", f"y.dtype={y.dtype}", "convert them: y.astype(int)"))
     if y.min() < 0:
         raise DataError(
             expected("batches", "labels from 0 on", f"a label {y.min()}", "number the classes 0, 1, 2, ...")

@@ -100,7 +100,7 @@ class Run:
 
     def save(self, path: Any) -> Path:
         """Write to a file, whole or not at all."""
-        return _write(path, {"run": asdict(self)})
+        return write_content(path, {"run": asdict(self)})
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Comparison:
 
     def save(self, path: Any) -> Path:
         """Write to a file (a folder gets ``compare.json``), whole or not at all."""
-        return _write(path, self.to_dict())
+        return write_content(path, self.to_dict())
 
 
 def _plain(value: Any) -> Any:
@@ -185,13 +185,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _file(path: Any) -> Path:
+def _file(path: Any, name: str = "compare.json") -> Path:
     path = Path(path)
-    return path / "compare.json" if path.suffix != ".json" else path
+    return path / name if path.suffix != ".json" else path
 
 
-def _write(path: Any, content: dict[str, Any]) -> Path:
-    path = _file(path)
+def write_content(path: Any, content: dict[str, Any], name: str = "compare.json") -> Path:
+    """Write results as JSON to a file (into a folder under `name`), whole or not at all."""
+    path = _file(path, name)
     text = json.dumps({"kind": KIND, "version": VERSION, **_plain(content)}, indent=1, allow_nan=False)
     write_results(path, text.encode())
     return path
@@ -208,8 +209,8 @@ def write_results(path: Path, content: bytes) -> None:
         raise ResultsError(expected("save", "a place that can be written", got, remedy)) from None
 
 
-def load(path: Any) -> Comparison | Run:
-    """Results that ``save`` wrote: a `Comparison`, or a single `Run`.
+def load(path: Any) -> Any:
+    """Results that ``save`` wrote: a `Comparison`, a `Sweep`, or a single `Run`.
 
     Raises
     ------
@@ -217,6 +218,8 @@ def load(path: Any) -> Comparison | Run:
         A file that is missing, cut short, or not written by fpsim.
     """
     path = _file(path)
+    if not path.exists() and path.with_name("sweep.json").exists():
+        path = path.with_name("sweep.json")
     try:
         if path.stat().st_size > LARGEST:
             raise ResultsError(
@@ -238,10 +241,27 @@ def load(path: Any) -> Comparison | Run:
     try:
         if "run" in content:
             return _run(content["run"])
+        if "sweep" in content:
+            return _sweep(content)
         return Comparison(*([_run(run) for run in content[part]] for part in ("runs", "references")))
     except (KeyError, TypeError, ValueError):
         got = f"{path}, in which something is missing"
         raise ResultsError(expected("load", "complete results", got, "run the command that wrote it again")) from None
+
+
+def _sweep(content: dict[str, Any]) -> Any:
+    """A sweep from plain data."""
+    from fpsim.experiments.sweeping import Point, Sweep
+
+    def point(row: dict[str, Any]) -> Any:
+        settings = {_reads(str)(name): _reads((str, int, float))(value) for name, value in row["settings"].items()}
+        return Point(settings, _run(row["run"]), {int(e): _reads(int)(n) for e, n in row["exponents"].items()})
+
+    points = [point(row) for row in _reads(list)(content["sweep"])]
+    reference = [point(row) for row in _reads(list)(content["reference"])]
+    if not points:
+        raise ValueError
+    return Sweep(points, reference[0] if reference else None)
 
 
 def _run(content: dict[str, Any]) -> Run:
@@ -258,7 +278,7 @@ def _run(content: dict[str, Any]) -> Run:
     return Run(**{f.name: readers[str(f.type)](content[f.name]) for f in fields(Run)})
 
 
-def _reads(kind: type) -> Any:
+def _reads(kind: Any) -> Any:
     def read(value: Any) -> Any:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise TypeError
@@ -270,4 +290,4 @@ def _reads(kind: type) -> Any:
 def _number(value: Any) -> float:
     if isinstance(value, str) and value not in ("inf", "-inf", "nan"):
         raise ValueError
-    return float(_reads((int, float, str))(value))  # type: ignore[arg-type]
+    return float(_reads((int, float, str))(value))

@@ -15,12 +15,13 @@ import numpy as np
 
 from fpsim import amp, nn, optim
 from fpsim import data as datasets
-from fpsim.autograd import Tensor, default_precision, no_grad, tensor, using
+from fpsim.autograd import Tensor, current, default_precision, no_grad, tensor, using
 from fpsim.data import batches
 from fpsim.errors import ArgumentError, DataError, expected
 from fpsim.experiments.results import Run
 from fpsim.experiments.scenario import Scenario, scenario_named
 from fpsim.observe.counters import Report
+from fpsim.observe.workload import Workload
 
 __all__ = ["Progress", "images_from", "train"]
 
@@ -42,6 +43,9 @@ def train(
     lr: float | None = None,
     momentum: float | None = None,
     order: str | None = None,
+    scale: float | str | None = None,
+    loss_factor: float | None = None,
+    weights: Any = None,
     progress: Progress | None = None,
 ) -> Run:
     """Train a scenario's network with one recipe.
@@ -54,8 +58,8 @@ def train(
     ----------
     recipe : str
         A format, ``storage/accumulate``, a policy, or a recipe of its own: see `fp.amp.recipe`.
-    steps, batch, lr, momentum : optional
-        The scenario's unless given.
+    steps, batch, lr, momentum, loss_factor : optional
+        The scenario's unless given; `loss_factor` multiplies the loss itself, before any scaling.
     seed : int
     scenario : str
         ``published rounding underflow overflow``.
@@ -63,6 +67,11 @@ def train(
         ``"digits"``, ``"fashion"``, a folder of IDX files, or (train_x, train_y, test_x, test_y); pixels in [0, 1].
     order : str, optional
         Of all accumulation: ``sequential`` or ``blocked:64`` make a run reproducible across machines.
+    scale : float or str, optional
+        Of the loss, in place of the recipe's: a constant (steps with inf or nan are skipped, where the recipe's weights
+        are wide enough to check their gradients), ``"dynamic"`` or the preset of a dynamic one.
+    weights : str or Path, optional
+        File for the trained weights, ``.npz`` or ``.safetensors``: see `fp.save_weights`.
     progress : callable, optional
         Called as ``progress(recipe, seed, step, steps)``.
 
@@ -77,9 +86,10 @@ def train(
     >>> len(run.loss), run.columns["accumulate"]
     (3, 'float32')
     """
-    settings = _settings(scenario, steps, batch, lr, momentum)
+    settings = _settings(scenario, steps=steps, batch=batch, lr=lr, momentum=momentum, loss_factor=loss_factor)
     chosen = amp.recipe(recipe, order=order)
     images = _checked(images_from(data, settings), settings)
+    _check_weights_file(weights)
     seeds = np.random.SeedSequence(_seed(seed)).spawn(4)
     of_init, of_dropout, of_rounding = (np.random.default_rng(seeds[i]) for i in (0, 2, 3))
     started = time.perf_counter()
@@ -87,13 +97,13 @@ def train(
         net = settings.network()
     optimizer = optim.SGD(net.parameters(), lr=settings.lr, momentum=settings.momentum)
     chosen.apply(net, optimizer)
-    scaler = chosen.scaler()
+    scaler = chosen.scaler(scale)
     loader = batches(images.train_x, images.train_y, size=settings.batch, seed=seeds[1])
     report, every = Report(), max(1, settings.steps // COUNTED)
     run = Run(
         scenario=settings.name,
         recipe=chosen.name,
-        columns=chosen.columns(),
+        columns=chosen.columns(scale),
         seed=seed,
         steps=settings.steps,
         batch=settings.batch,
@@ -110,14 +120,15 @@ def train(
         seconds=0.0,
     )
     nbytes: dict[str, int] = {}
+    watching = current().observers
     with using(rng=of_dropout, rounding_rng=of_rounding):
         for step, (x, y) in enumerate(loader.take(settings.steps)):
             counted = step % every == 0
-            with using(observers=(report,) if counted else ()):
+            with using(observers=(*watching, report) if counted else watching):
                 loss = nn.functional.cross_entropy(net(tensor(x)), y)
                 scaled = scaler.scale(loss * settings.loss_factor if settings.loss_factor != 1 else loss)
                 if step == 0:
-                    nbytes["activations"] = activation_bytes(scaled)
+                    nbytes["activations"] = activation_bytes(scaled, net)
                 scaled.backward()
                 run.loss.append(loss.item())
                 run.scale.append(scaler.get_scale())
@@ -131,32 +142,32 @@ def train(
             if progress is not None:
                 progress(chosen.name, seed, step + 1, settings.steps)
         accuracy, test_loss = evaluate(net, images.test_x, images.test_y)
+    if weights is not None:
+        nn.save_weights(net, weights)
     return replace(
         run,
         accuracy=accuracy,
         test_loss=test_loss,
-        counts=dict(vars(report.gradients)),
-        activations=dict(vars(report.total(role="activation", phase="forward"))),
+        counts=report.gradients.numbers(),
+        activations=report.total(role="activation", phase="forward").numbers(),
         lost_updates=report.lost_updates,
         nbytes=nbytes,
         seconds=time.perf_counter() - started,
     )
 
 
-def _settings(scenario: Any, steps: Any, batch: Any, lr: Any, momentum: Any) -> Scenario:
+def _settings(scenario: Any, **changes: Any) -> Scenario:
     """The scenario with what the caller changed, checked."""
     settings = scenario_named(scenario)
-    for name, value, kind, invariant in (
-        ("steps", steps, int, "a whole number of at least 1"),
-        ("batch", batch, int, "a whole number of at least 1"),
-        ("lr", lr, (int, float), "a positive number"),
-        ("momentum", momentum, (int, float), "a number from 0 to 1"),
-    ):
+    for name, value in changes.items():
         if value is None:
             continue
-        sound = isinstance(value, kind) and not isinstance(value, bool) and value == value
+        kind: Any = int if name in ("steps", "batch") else (int, float)
         least, most = (1, np.inf) if kind is int else (0, 1) if name == "momentum" else (1e-300, np.inf)
+        sound = isinstance(value, kind) and not isinstance(value, bool) and value == value
         if not sound or not least <= value <= most:
+            counted, shared = "a whole number of at least 1", "a number from 0 to 1"
+            invariant = counted if kind is int else shared if name == "momentum" else "a positive number"
             raise ArgumentError(
                 expected("train", invariant, f"{name}={value!r}", "leave it out for the scenario's own")
             )
@@ -170,6 +181,16 @@ def _seed(seed: Any) -> int:
             expected("train", "a seed that is a whole number of at least 0", f"seed={seed!r}", "use seed=0")
         )
     return int(seed)
+
+
+def _check_weights_file(path: Any) -> None:
+    """Whether weights can be written there, before minutes of training."""
+    if path is not None and Path(path).suffix not in (".npz", ".safetensors"):
+        got = f"weights={str(path)!r}"
+        raise ArgumentError(expected("train", "a name ending in .npz or .safetensors", got, "rename it"))
+    if path is not None and not Path(path).resolve().parent.is_dir():
+        got = f"weights={str(path)!r}"
+        raise ArgumentError(expected("train", "a folder that exists", got, "make the folder first"))
 
 
 def images_from(source: Any, settings: Scenario) -> datasets.Images:
@@ -233,23 +254,9 @@ def evaluate(net: Any, x: Any, y: Any, batch: int = 120) -> tuple[float, float]:
     return right / len(x), losses / len(x)
 
 
-def activation_bytes(loss: Tensor) -> int:
-    """Bytes of the values that the graph behind `loss` keeps for the backward pass, weights aside."""
-    seen: set[int] = set()
-    waiting, total = [loss._node], 0
-    while waiting:
-        node = waiting.pop()
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        for x in node.inputs:
-            if x is None:
-                continue
-            waiting.append(x._node)
-            if x.role != "weight" and id(x._data) not in seen:
-                seen.add(id(x._data))
-                total += x.nbytes
-    return total
+def activation_bytes(loss: Tensor, net: Any) -> int:
+    """Bytes that the graph behind `loss` keeps for the backward pass, copies of weights among them, weights aside."""
+    return sum(Workload(loss, {id(p) for p in net.parameters() if p.requires_grad}).kept().values())
 
 
 def bytes_of_training(net: Any, optimizer: Any) -> dict[str, int]:

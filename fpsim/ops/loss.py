@@ -10,7 +10,7 @@ import numpy as np
 from fpsim.autograd.op import Kind, op
 from fpsim.ops.norm import log_softmax_gradient, log_softmax_steps
 
-__all__ = ["bce_with_logits", "cross_entropy", "nll"]
+__all__ = ["bce", "bce_with_logits", "cross_entropy", "nll"]
 
 
 def _target_weights(shape, labels, weight, ignored, smoothing, acc):
@@ -73,6 +73,48 @@ def cross_entropy(x, *, labels, weight, ignored, smoothing, reduction, acc):
 def _(g, out, x, *, labels, weight, ignored, smoothing, reduction, acc, saved):
     logp, counts, share = saved
     return log_softmax_gradient(_gradient_of(g, counts, share, reduction, acc), logp, 1, acc)
+
+
+#: PyTorch's bounds: of a logarithm of a probability, and of ``p (1 - p)`` where it divides.
+LEAST_LOG, LEAST_VARIANCE = -100.0, 1e-12
+
+
+def _log_steps(p, acc):
+    """``log p`` and ``log(1 - p)``, at least -100."""
+    return (np.maximum(acc.step(f, v), LEAST_LOG) for f, v in ((np.log, p), (np.log1p, -p)))
+
+
+@op(Kind.FUSED, no_gradient=(2,))
+def bce(p, y, weight, *, reduction, acc):
+    """``(y - 1) * log(1 - p) - y * log p`` of probabilities, logarithms at least -100, weighted, then reduced."""
+    log_p, log_q = _log_steps(p, acc)
+    terms = acc.step(np.multiply, acc.step(np.subtract, y, 1.0), log_q), acc.step(np.multiply, y, log_p)
+    loss = acc.step(np.subtract, *terms)
+    if weight is not None:
+        loss = acc.step(np.multiply, loss, weight)
+    return _reduced(loss, np.ones(loss.shape), reduction, acc)
+
+
+@bce.vjp(0)
+def _(g, out, p, y, weight, *, reduction, acc):
+    if reduction == "mean":
+        g = acc.step(np.divide, g, float(p.size))
+    variance = acc.step(np.multiply, acc.step(np.subtract, 1.0, p), p)
+    slope = acc.step(np.divide, acc.step(np.subtract, p, y), np.maximum(variance, acc.round(LEAST_VARIANCE)))
+    if weight is not None:
+        slope = acc.step(np.multiply, slope, weight)
+    return acc.step(np.multiply, g, slope)
+
+
+@bce.vjp(1)
+def _(g, out, p, y, weight, *, reduction, acc):
+    if reduction == "mean":
+        g = acc.step(np.divide, g, float(p.size))
+    log_p, log_q = _log_steps(p, acc)
+    slope = acc.step(np.subtract, log_q, log_p)
+    if weight is not None:
+        slope = acc.step(np.multiply, slope, weight)
+    return acc.step(np.multiply, g, slope)
 
 
 def _logistic_steps(x, acc):

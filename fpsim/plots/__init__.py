@@ -4,5 +4,21 @@ Layer 9. Never trains; matplotlib is imported where a figure is drawn, so `impor
 """
 
 from fpsim.plots.comparison import comparison, panel
+from fpsim.plots.errors import error_budget, shadow_errors
+from fpsim.plots.evaluation import evaluation
+from fpsim.plots.histogram import exponents
+from fpsim.plots.roofline import roofline
+from fpsim.plots.scaling import scaling
+from fpsim.plots.sensitivity import sensitivity
 
-__all__ = ["comparison", "panel"]
+__all__ = [
+    "comparison",
+    "error_budget",
+    "evaluation",
+    "exponents",
+    "panel",
+    "roofline",
+    "scaling",
+    "sensitivity",
+    "shadow_errors",
+]

@@ -19,9 +19,7 @@ def train(dtype, x, y):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_ten_steps_have_torchs_losses(dtype):
     """A wrong gradient in any parameter shows in the losses that follow."""
-    np.testing.assert_allclose(
-        train(dtype, *batches()), load("network")[dtype]["losses"], rtol=TOLERANCE[dtype]
-    )
+    np.testing.assert_allclose(train(dtype, *batches()), load("network")[dtype]["losses"], rtol=TOLERANCE[dtype])
 
 
 def test_every_float_dtype_trains():

@@ -118,9 +118,7 @@ def test_a_damaged_gzip_file_is_refused(tmp_path):
 def test_a_path_to_nothing_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         data.idx("no/such")
-    assert str(caught.value) == (
-        "idx: expected an IDX file or a folder of them, got path='no/such'; check the path."
-    )
+    assert str(caught.value) == ("idx: expected an IDX file or a folder of them, got path='no/such'; check the path.")
     with pytest.raises(DataError) as caught:
         data.idx(tmp_path)
     assert str(caught.value) == (
@@ -150,9 +148,7 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path):
 
 def test_a_frame_smaller_than_the_images_is_refused(tmp_path):
     write_family(tmp_path)
-    with pytest.raises(
-        ArgumentError, match=r"^idx: expected a whole size of at least 28, got size=16; use size=32\.$"
-    ):
+    with pytest.raises(ArgumentError, match=r"^idx: expected a whole size of at least 28, got size=16; use size=32\.$"):
         data.idx(tmp_path, size=16)
 
 

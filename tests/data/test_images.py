@@ -75,6 +75,5 @@ def test_a_damaged_embedded_file_is_refused(monkeypatch):
     with pytest.raises(DataError) as caught:
         data.digits()
     assert str(caught.value) == (
-        "optdigits.npz: expected the file as it was shipped, got 45394 bytes that differ from it; "
-        "reinstall fpsim-lab."
+        "optdigits.npz: expected the file as it was shipped, got 45394 bytes that differ from it; reinstall fpsim-lab."
     )

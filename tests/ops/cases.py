@@ -297,6 +297,11 @@ CASES: dict[str, list[Case]] = {
     ],
     "nll": losses({}),
     "cross_entropy": [*losses({"smoothing": 0.0}), *losses({"smoothing": 0.1})[1:5]],
+    "bce": [
+        Case((s, s, more), {"reduction": reduction}, values=("unit", "unit", "positive"), smooth=s != (3, 2))
+        for s, more in [((5,), None), ((3, 2), (3, 2)), ((2, 2), (2,)), ((0, 2), None)]  # (3, 2): a p near 0, too steep
+        for reduction in ("mean", "sum", "none")
+    ],
     "bce_with_logits": [
         Case((s, s, *more), {"reduction": reduction}, values=("ordinary", "unit", "positive", "positive"))
         for s, more in [((5,), (None, None)), ((3, 2), ((3, 2), (2,))), ((2, 2), (None, (2,))), ((0, 2), (None, None))]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fpsim.autograd.context import current
+from fpsim.autograd.context import current, stored
 from fpsim.autograd.tensor import Tensor, store
 from fpsim.errors import ArgumentError, ArgumentTypeError, ShapeError, expected
 from fpsim.rounding.codes import as_array
@@ -25,7 +25,7 @@ def _as_operand(op: str, x: Any) -> Any:
     if isinstance(x, Tensor):
         return x
     precision = current().default
-    return Tensor(store(x, precision, op), precision)
+    return stored(Tensor(store(x, precision, op), precision), x, op)
 
 
 def _takes_tensor(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fpsim.autograd.context import current
+from fpsim.autograd.context import current, stored
 from fpsim.autograd.integers import IntegerArray
 from fpsim.autograd.tensor import Tensor, chosen_precision, note_device, store
 from fpsim.errors import ArgumentError, ArgumentTypeError, expected
@@ -28,7 +28,7 @@ def _made(op: str, values: Any, options: dict[str, Any]) -> Tensor:
             expected(op, "dtype, accumulate, precision, requires_grad or device", f"{sorted(unknown)}", "leave it out")
         )
     precision = chosen_precision(op, options.get("dtype"), options.get("accumulate"), options.get("precision"))
-    return Tensor(store(values, precision), precision, requires_grad)
+    return stored(Tensor(store(values, precision), precision, requires_grad), values, op)
 
 
 def zeros(*sizes: Any, **options: Any) -> Tensor:

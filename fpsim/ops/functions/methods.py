@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fpsim.autograd.context import current
 from fpsim.autograd.engine import _prepared
 from fpsim.autograd.integers import IntegerArray
 from fpsim.autograd.tensor import Tensor, register_numpy
@@ -75,6 +76,23 @@ def _reflected(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda x, y: function(y, x)
 
 
+def _number_over(x: Tensor, number: Any) -> Tensor:
+    """``number / x``, rounded once; autocast takes it for PyTorch's ``x.reciprocal() * number``, in float32."""
+    autocast = current().autocast
+    precision = None if autocast is None else autocast.precision_for("reciprocal", [x.precision])
+    return divide(number, x if precision is None else x.to(precision))
+
+
+@register_numpy(np.divide)
+def _numpy_divide(x: Any, y: Any) -> Tensor:
+    return divide(x, y) if isinstance(x, Tensor) else _number_over(y, x)
+
+
+def reciprocal(x: Tensor) -> Tensor:
+    """``1 / x``, rounded once."""
+    return _number_over(x, 1.0)
+
+
 def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda x, y: x.change_in_place(function(x, y))
 
@@ -107,13 +125,13 @@ METHODS: dict[str, Any] = {
         )
     },
     "add": add, "sub": sub, "mul": mul, "div": div, "neg": neg, "clamp": clip, "amax": max, "amin": min,
-    "dot": dot, "mm": matmul,
+    "dot": dot, "mm": matmul, "reciprocal": reciprocal,
     "t": lambda x: permute(x, tuple(reversed(range(x.ndim)))),
     "T": property(lambda x: permute(x, tuple(reversed(range(x.ndim)))), doc="The axes reversed."),
     "__add__": add, "__radd__": _reflected(add), "__iadd__": _in_place(add),
     "__sub__": subtract, "__rsub__": _reflected(subtract), "__isub__": _in_place(subtract),
     "__mul__": multiply, "__rmul__": _reflected(multiply), "__imul__": _in_place(multiply),
-    "__truediv__": divide, "__rtruediv__": _reflected(divide), "__itruediv__": _in_place(divide),
+    "__truediv__": divide, "__rtruediv__": _number_over, "__itruediv__": _in_place(divide),
     "__pow__": pow, "__rpow__": _reflected(pow), "__matmul__": matmul, "__rmatmul__": _reflected(matmul),
     "__neg__": negative, "__pos__": lambda x: x, "__abs__": abs,
     "__getitem__": getitem, "__setitem__": _setitem, "__iter__": _iterate,
