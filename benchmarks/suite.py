@@ -5,9 +5,12 @@ Layer: none. Each measurement is a function that returns rows; a new one is adde
 
 from __future__ import annotations
 
+import math
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +19,7 @@ import numpy as np
 
 import fpsim as fp
 from benchmarks import training_step
+from fpsim.rounding.kernel import round_to
 
 Rows = dict[str, dict[str, float]]
 
@@ -33,30 +37,62 @@ def import_time(rounds: int) -> Rows:
 
 
 def rounding(rounds: int) -> Rows:
-    """Nanoseconds an element of rounding 1e6 float32 of mixed magnitude, against NumPy's float16 round trip."""
+    """Nanoseconds an element of rounding 1e7 float32 of mixed magnitude, against NumPy's float16 round trip."""
     rng = np.random.default_rng(0)
-    x = (rng.normal(size=1_000_000) * 2.0 ** rng.integers(-20, 15, 1_000_000)).astype(np.float32)
+    x = (rng.normal(size=10_000_000) * 2.0 ** rng.integers(-20, 15, 10_000_000)).astype(np.float32)
+    out = np.empty_like(x)
     with np.errstate(over="ignore"):
         steps: dict[str, Callable[[], Any]] = {
             "astype(float16) and back": lambda: x.astype(np.float16).astype(np.float32)
         }
-        for name in ("float16", "bfloat16", "float8_e4m3fn"):
+        for name in ("float16", "bfloat16", "float8_e4m3fn", "e5m6"):
             steps[f"fp.round to {name}"] = lambda name=name: fp.round(x, name)
-        taken = training_step.medians(steps, max(rounds // 2, 3))
+        steps["float16, in a given array"] = lambda: round_to(x, fp.float16, out=out)
+        taken = training_step.medians(steps, max(rounds // 5, 3))
     base = taken["astype(float16) and back"]
     return {name: {"ns an element": 1e9 * t / x.size, "ratio": t / base} for name, t in taken.items()}
 
 
 def accumulation(rounds: int) -> Rows:
-    """Nanoseconds a multiply-add of 1600x500 @ 500x64 in float16 data, against float32 BLAS."""
-    rng = np.random.default_rng(0)
-    x, y = (fp.round(rng.normal(size=s).astype(np.float32), "float16") for s in ((1600, 500), (500, 64)))
-    steps: dict[str, Callable[[], Any]] = {"float32 BLAS": lambda: x @ y}
-    for order in ("sequential", "blocked:64", "pairwise"):
-        steps[f"float16 {order}"] = lambda order=order: fp.Accumulator("float16", order).matmul(x, y)
-    taken = training_step.medians(steps, max(rounds // 5, 2))
-    size = x.shape[0] * x.shape[1] * y.shape[1]
-    return {n: {"ns a multiply-add": 1e9 * t / size, "ratio": t / taken["float32 BLAS"]} for n, t in taken.items()}
+    """Nanoseconds a multiply-add of products whose every product and sum is rounded, against float32 BLAS."""
+    rows: Rows = {}
+    for shape in ((6400, 500, 64), (256, 256, 256)):
+        rng = np.random.default_rng(0)
+        x, y = (fp.round(rng.normal(size=s).astype(np.float32), "float16") for s in (shape[:2], shape[1:]))
+        steps: dict[str, Callable[[], Any]] = {"float32 BLAS": lambda x=x, y=y: x @ y}
+        for fmt, order, factor, what in (
+            ("float16", "sequential", 1.0, ""),
+            ("float16", "sequential", 30.0, ", no bound"),
+            ("float16", "blocked:64", 1.0, ""),
+            ("float16", "pairwise", 1.0, ""),
+            ("e5m6", "sequential", 1.0, ", bounded"),
+            ("float8_e4m3fn", "sequential", 1.0, ", no bound"),
+            ("bfloat16", "sequential", 1.0, ""),
+        ):
+            acc, left, right = fp.Accumulator(fmt, order), fp.round(x * factor, fmt), fp.round(y, fmt)
+            steps[f"{fmt} {order}{what}"] = lambda acc=acc, left=left, right=right: acc.matmul(left, right)
+        taken = training_step.medians(steps, max(rounds // 5, 3))
+        for name, t in taken.items():
+            figures = {"ns a multiply-add": 1e9 * t / math.prod(shape), "ratio": t / taken["float32 BLAS"]}
+            rows[f"{'x'.join(map(str, shape))} {name}"] = figures
+    return rows
+
+
+def first_use(rounds: int) -> Rows:
+    """Seconds of the first float16 product in a new process: numba's cache empty, filled; and without numba."""
+    program = (
+        "import time, numpy as np, fpsim as fp\n"
+        "start = time.perf_counter()\n"
+        "fp.Accumulator('float16').matmul(np.ones((64, 64), 'f4'), np.ones((64, 64), 'f4'))\n"
+        "print(time.perf_counter() - start)\n"
+    )
+    rows: Rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, numba in (("cold cache", "always"), ("warm cache", "always"), ("without numba", "off")):
+            environment = {**os.environ, "FPSIM_NUMBA": numba, "NUMBA_CACHE_DIR": folder}
+            done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+            rows[name] = {"s": float(done.stdout)}
+    return rows
 
 
 def training(rounds: int) -> Rows:
@@ -68,6 +104,7 @@ MEASUREMENTS: dict[str, Callable[[int], Rows]] = {
     "import": import_time,
     "rounding": rounding,
     "accumulation": accumulation,
+    "first use": first_use,
     "training step": training,
 }
 
@@ -83,5 +120,5 @@ def table(results: dict[str, Rows]) -> str:
     for name, rows in results.items():
         lines.append(f"{name}: {(MEASUREMENTS[name].__doc__ or '').strip()}")
         for row, figures in rows.items():
-            lines.append(f"  {row:28} " + "  ".join(f"{key} {value:.3g}" for key, value in figures.items()))
+            lines.append(f"  {row:44} " + "  ".join(f"{key} {value:.3g}" for key, value in figures.items()))
     return "\n".join(lines)

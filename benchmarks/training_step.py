@@ -56,6 +56,32 @@ def fpsim_step(recipe: str, observed: bool = False) -> Step:
     return counted if observed else step
 
 
+def torch_step(dtype: str) -> Step | None:
+    """The same step in PyTorch on the CPU, float16 throughout but for the loss; None without torch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    nn, f = torch.nn, torch.nn.functional
+    torch.manual_seed(0)
+    layers = nn.ModuleList([nn.Conv2d(1, 20, 5), nn.Conv2d(20, 64, 5), nn.Linear(1600, 500), nn.Linear(500, 10)])
+    layers.to(getattr(torch, dtype))
+    optimizer = torch.optim.SGD(layers.parameters(), lr=0.01, momentum=0.5)
+    x, y = batches()
+    images, labels = torch.tensor(x[0]).to(getattr(torch, dtype)), torch.tensor(y[0]).long()
+
+    def step() -> Any:
+        h = f.max_pool2d(f.relu(layers[0](images)), 2)
+        h = f.max_pool2d(f.relu(layers[1](h)), 2).flatten(1)
+        loss = f.cross_entropy(layers[3](f.relu(layers[2](h))).float(), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    return step
+
+
 def medians(steps: dict[str, Step], rounds: int) -> dict[str, float]:
     """Median seconds of each, taken in turn so that a slow moment hits all alike."""
     times: dict[str, list[float]] = {name: [] for name in steps}
@@ -87,9 +113,14 @@ def measure(rounds: int = 15) -> dict[str, dict[str, float]]:
         "float16/float32": fpsim_step("float16/float32"),
         "float16/float32, counted": fpsim_step("float16/float32", observed=True),
         "mixed_float16": fpsim_step("mixed_float16"),
+        "float16": fpsim_step("float16"),
         "plain NumPy float64": plain_step("float64"),
         "float64": fpsim_step("float64"),
     }
+    for dtype in ("float32", "float16"):
+        step = torch_step(dtype)
+        if step is not None:
+            steps[f"PyTorch {dtype}"] = step
     taken = medians(steps, rounds)
     base = taken["plain NumPy float32"]
     return {

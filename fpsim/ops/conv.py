@@ -75,7 +75,7 @@ def _columns(x, kernel, stride, padding, dilation, groups, samples_last):
     n, c = x.shape[:2]
     x = np.ascontiguousarray(x.transpose((1, 2, 3, 0) if samples_last else (1, 0, 2, 3)))
     columns = _scratch((c, *kernel, *((p, q, n) if samples_last else (n, p, q))), x.dtype)
-    kernels = compiled(columns.size * 1e-9) if samples_last else None
+    kernels = compiled(columns.size * 1e-9) if samples_last and x.itemsize <= 8 else None
     if kernels is not None:
 
         def task(start, stop):
