@@ -110,7 +110,8 @@ MEASUREMENTS: dict[str, Callable[[int], Rows]] = {
 
 
 def measure(rounds: int = 15) -> dict[str, Rows]:
-    """All measurements by name."""
+    """All measurements by name; with compiled kernels from the first call on, if numba is there."""
+    os.environ.setdefault("FPSIM_NUMBA", "always")
     return {name: function(rounds) for name, function in MEASUREMENTS.items()}
 
 

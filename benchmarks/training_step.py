@@ -21,6 +21,8 @@ from benchmarks import plain_numpy
 from tests.oracles.classic_network import batches, weights
 
 Step = Callable[[], Any]
+#: Seconds before each step, in which the last one's BLAS threads stop spinning and leave their core.
+PAUSE = 0.1
 
 
 def plain_step(dtype: str) -> Step:
@@ -89,6 +91,9 @@ def medians(steps: dict[str, Step], rounds: int) -> dict[str, float]:
         step()
     for _ in range(rounds):
         for name, step in steps.items():
+            awake = time.perf_counter() + PAUSE
+            while time.perf_counter() < awake:  # (a core that slept starts slowly)
+                pass
             start = time.perf_counter()
             step()
             times[name].append(time.perf_counter() - start)

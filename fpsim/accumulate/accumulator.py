@@ -20,7 +20,7 @@ from fpsim.errors import ArgumentError, ArgumentTypeError, FormatError, Precisio
 from fpsim.formats import Format, bfloat16, float32, float64
 from fpsim.kernels.threads import in_parallel, threads
 from fpsim.rounding.codes import as_array, as_floats, checked_mode, draw_key
-from fpsim.rounding.kernel import Array, round_to
+from fpsim.rounding.kernel import Array, is_rounded
 from fpsim.rounding.wide import Wide
 from fpsim.rounding.work import Work, is_small, run, work_for
 
@@ -160,7 +160,7 @@ class Accumulator:
         if x.ndim and x.dtype == self.format.carrier:
             held = self.inputs is not None and all(self.format.holds(f) for f in self.inputs)
             return self.format if held else Format(x.dtype)
-        lies_on = _lies_on(x, self.format) if x.ndim else _is_value(float(x), self.format)
+        lies_on = is_rounded(x, self.format) if x.ndim else _is_value(float(x), self.format)
         return self.format if lies_on else Format(x.dtype)
 
     def round(self, x: Any) -> Array:
@@ -186,7 +186,7 @@ class Accumulator:
         formats = []
         for x in arrays:
             own = Format(x.dtype)
-            if not self.format.holds(own) and _lies_on(x, self.format):
+            if not self.format.holds(own) and is_rounded(x, self.format):
                 own = self.format
             formats.append(own)
         return tuple(formats)
@@ -378,14 +378,7 @@ def _check_matmul(x: Array, y: Array) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def _is_value(x: float, fmt: Format) -> bool:
-    return _lies_on(np.asarray(x), fmt)
-
-
-def _lies_on(x: Array, fmt: Format) -> bool:
-    """Whether every element of `x` is a value of `fmt`."""
-    if not fmt.has_nan and np.isnan(x).any():
-        return False
-    return bool(np.array_equal(round_to(x, fmt), x, equal_nan=True))
+    return is_rounded(np.asarray(x), fmt)
 
 
 def _product_work(fmt: Format, formats: tuple[Format, ...], x: Array, y: Array, mode: str) -> Work:

@@ -8,7 +8,7 @@ import numpy as np
 from fpsim.kernels.compiling import kernel
 from fpsim.kernels.steps import rounded, step
 
-__all__ = ["add_scaled", "largest", "round_array"]
+__all__ = ["add_scaled", "is_rounded", "largest", "round_array"]
 
 
 @kernel
@@ -29,6 +29,15 @@ def round_array(m, x, out, start, stop):
     x, out = x[start:stop], out[start:stop]
     for i in range(len(x)):
         out[i] = rounded(m, x[i], first + np.uint64(i))
+
+
+@kernel
+def is_rounded(m, x):
+    """Whether rounding changes no element of a one-dimensional array."""
+    changed = False
+    for i in range(len(x)):
+        changed |= (rounded(m, x[i], np.uint64(i)) != x[i]) & (x[i] == x[i])
+    return not changed
 
 
 @kernel

@@ -20,7 +20,7 @@ from fpsim.kernels.loading import compiled
 from fpsim.kernels.threads import in_parallel, share
 from fpsim.rounding.wide import FARTHEST, Wide
 
-__all__ = ["Array", "hashed_uniform", "round_to"]
+__all__ = ["Array", "hashed_uniform", "is_rounded", "round_to"]
 
 Array = NDArray[Any]
 Kernel = Callable[[Array, Format, Array], None]
@@ -110,6 +110,17 @@ def _way_for(kernel: Kernel | None, dtype: Any, fmt: Format, mode: str, saturate
     if mode == "stochastic" and fmt.exponent_bits <= 10:  # float64 scales its numbers exactly
         return ways.stochastic(fmt, saturate, key)
     return None
+
+
+def is_rounded(x: Array, fmt: Format) -> bool:
+    """Whether every element of float32 or float64 numbers is a value of `fmt`."""
+    if not fmt.has_nan and np.isnan(x).any():
+        return False
+    kernel = _fast_kernel(x.dtype, fmt)
+    kernels = compiled(x.size * IN_NUMPY) if fmt.has_nan and kernel in (_by_magic, _by_dropping_bits) else None
+    if kernels is not None:
+        return bool(kernels.is_rounded(_way_for(kernel, x.dtype, fmt, "nearest_even", False, 0), x.ravel("K")))
+    return bool(np.array_equal(round_to(x, fmt), x, equal_nan=True))
 
 
 def _round_compiled(kernels: Any, way: Any, x: Array, out: Array) -> Array:
