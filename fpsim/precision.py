@@ -97,10 +97,7 @@ class Precision:
     @property
     def gradient(self) -> Precision:
         """The precision of this tensor's gradient, as a tensor."""
-        storage = self.storage if self.grad is None else self.grad
-        return replace(
-            self, storage=storage, rounding=self.grad_rounding or self.rounding, grad=None, grad_rounding=None
-        )
+        return _gradient(self)
 
     def __hash__(self) -> int:
         return self._hash

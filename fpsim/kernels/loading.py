@@ -23,6 +23,7 @@ WORTH_CALLING = 20e-6
 
 _spent = 0.0
 _loaded: Any = None
+_always = False
 
 
 def setting() -> str:
@@ -46,13 +47,12 @@ def compiled(seconds: float) -> Any:
     The first half second of work is NumPy's, so that a short script never waits for numba. No bit depends on it.
     """
     global _spent
-    if _loaded is not None and seconds >= WORTH_CALLING:
-        return _loaded if _loaded is not _ABSENT else None
     if _loaded is None:
         _spent += seconds
-        if _spent >= WORTH_LOADING or os.environ.get("FPSIM_NUMBA") == "always":
-            return _load()
-    return _loaded if setting() == "always" and _loaded is not _ABSENT else None
+        return _load() if _spent >= WORTH_LOADING or setting() == "always" else None
+    if _loaded is _ABSENT:
+        return None
+    return _loaded if seconds >= WORTH_CALLING or _always else None
 
 
 class _Absent:
@@ -63,8 +63,8 @@ _ABSENT = _Absent()
 
 
 def _load() -> Any:
-    global _loaded
-    _loaded = _ABSENT
+    global _loaded, _always
+    _loaded, _always = _ABSENT, setting() == "always"
     if setting() != "off" and available():
         try:
             _loaded = importlib.import_module("fpsim.kernels.compiled")

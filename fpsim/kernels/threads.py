@@ -13,6 +13,9 @@ from fpsim.errors import ArgumentError, expected
 
 __all__ = ["in_parallel", "share", "threads"]
 
+#: Seconds of work that pay for handing them to another thread.
+WORTH_A_THREAD = 150e-6
+
 _pool: Any = None
 
 
@@ -32,7 +35,8 @@ def share(size: int, seconds: float, multiple: int = 1) -> list[tuple[int, int]]
 
     `seconds` is what one thread would take for all.
     """
-    pieces = max(min(threads(), int(seconds / 150e-6), -(-size // multiple)), 1)
+    worth = min(int(seconds / WORTH_A_THREAD), -(-size // multiple))
+    pieces = min(threads(), worth) if worth > 1 else 1
     step = -(-size // (pieces * multiple)) * multiple
     return [(start, min(start + step, size)) for start in range(0, size, step)] if size else []
 

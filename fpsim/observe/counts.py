@@ -119,8 +119,8 @@ class Counts:
     exponents: Exponents = field(default_factory=Exponents)
 
     def __iadd__(self, other: Counts) -> Counts:
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name)) if f.type == "int" else None
+        for name in _NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.exponents += other.exponents
         return self
 
@@ -140,4 +140,8 @@ class Counts:
 
     def numbers(self) -> dict[str, int]:
         """All counts by name, without the histogram."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
+        return {name: getattr(self, name) for name in _NUMBERS}
+
+
+#: All fields of `Counts` but the histogram.
+_NUMBERS = tuple(f.name for f in fields(Counts) if f.name != "exponents")
