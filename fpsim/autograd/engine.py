@@ -168,12 +168,16 @@ def _round_and_tell(
     rule: Rule | None = None, metadata: dict[str, Any] | None = None, **what: Any,
 ) -> Array:  # fmt: skip
     """Round to the storage format of `precision`, and tell the observers; `rule` is what `computed` comes from."""
-    data = round_into(precision, computed)
-    if context.observers and context.listening("rounded"):
+    told = bool(context.observers) and context.listening("rounded")
+    # what an accumulator has just made is the engine's own, and may be rounded in place
+    out = None
+    if isinstance(computed, np.ndarray) and rule is not None and rule.kind is Kind.CONTRACTION and not told:
+        out = computed if computed.flags.writeable and computed.dtype == precision.storage.carrier else None
+    data = round_into(precision, computed, out)
+    if told:
         with np.errstate(all="ignore"):
             before = computed.value() if isinstance(computed, Wide) else computed
         known = tuple(x for x in operands if x is not None)
-        metadata = metadata or {}
         metadata = metadata or {}
         what["pointwise"] = rule is not None and rule.kind is Kind.POINTWISE and "axis" not in metadata
         what["exact"] = _exactly(computed, operands, rule, metadata, precision.storage)

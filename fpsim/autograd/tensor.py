@@ -371,8 +371,11 @@ def register_numpy(*functions: Any) -> Callable[[Callable[..., Any]], Callable[.
     return register
 
 
-def round_into(precision: Precision, values: Array | Wide) -> Array:
-    """Round once to the storage format of `precision`, as it says; stochastic rounding draws from the context."""
+def round_into(precision: Precision, values: Array | Wide, out: Array | None = None) -> Array:
+    """Round once to the storage format of `precision`, as it says; stochastic rounding draws from the context.
+
+    `out` may be `values` itself, where nobody else has them.
+    """
     return round_to(
         values,
         precision.storage,
@@ -380,6 +383,7 @@ def round_into(precision: Precision, values: Array | Wide) -> Array:
         saturate=precision.saturate,
         flush_subnormals=precision.flush_subnormals,
         key=draw_key(current().rounding_generator) if precision.rounding == "stochastic" else 0,
+        out=out,
     )
 
 

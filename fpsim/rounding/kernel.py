@@ -66,7 +66,7 @@ def round_to(
             expected("round", "a format with arithmetic", f"fmt={fmt.name}", "it codes scales: use encode and decode")
         )
     kernel = None if isinstance(x, Wide) or mode != "nearest_even" else _fast_kernel(x.dtype, fmt)
-    if kernel is _unchanged and out is None and not (saturate or flush_subnormals):
+    if kernel is _unchanged and (out is None or out is x) and not (saturate or flush_subnormals):
         assert not isinstance(x, Wide)
         return x if x.dtype == fmt.carrier else x.astype(fmt.carrier)
     if out is None:  # in x's own memory order
