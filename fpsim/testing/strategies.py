@@ -58,11 +58,12 @@ def formats(*, named: bool = False, max_bits: int = 64) -> st.SearchStrategy[For
     known = [f for f in ARITHMETIC if f.bits <= max_bits]
     if not known:
         raise ArgumentError(expected("formats", "max_bits of at least 4", f"max_bits={max_bits!r}", "use 4 to 64"))
-    splits = st.builds(
-        lambda e, m: Format(exponent_bits=e, significand_bits=min(m, max(max_bits - 1 - e, 1))),
-        st.integers(2, max(min(11, max_bits - 2), 2)),
-        st.integers(1, 52),
-    )
+
+    def split(bits: tuple[int, int]) -> Format:
+        e, m = bits
+        return Format(exponent_bits=e, significand_bits=min(m, max(max_bits - 1 - e, 1)))
+
+    splits = st.tuples(st.integers(2, max(min(11, max_bits - 2), 2)), st.integers(1, 52)).map(split)
     return st.sampled_from(known) if named else st.sampled_from(known) | splits
 
 
