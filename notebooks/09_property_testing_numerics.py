@@ -89,9 +89,8 @@ for x, name, color, shift in ((plain, "st.floats(width=16)", PALETTE[1], -0.2), 
     axes.bar(np.arange(-24, 16) + shift, counts, 0.4, label=name, color=color)
 axes.axvspan(-24.5, -14.5, color="gray", alpha=0.15)
 axes.text(-24.2, axes.get_ylim()[1] * 0.9, "subnormal", fontsize=9)
-axes.set(xlabel="binary exponent of the number drawn", ylabel="draws", title="Where random float16 numbers lie")
+tidy(axes, "Where random float16 numbers lie", "binary exponent of the number drawn", "draws")
 axes.legend()
-tidy(axes)
 plt.show()
 
 # %% [markdown]
