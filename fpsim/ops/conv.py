@@ -163,7 +163,7 @@ def _input_gradient_in_order(g, x, w, stride, padding, dilation, groups, acc, or
     out = np.zeros((n, groups, w.shape[2], height, width), acc.format.carrier)
     if zeros_stand:
         row_sets, column_sets = [(np.arange(height), np.arange(kernel[0]))], [(np.arange(width), np.arange(kernel[1]))]
-        samples = n
+        samples = max(n, 1)
     else:
         row_sets, column_sets = _same_taps(has_row), _same_taps(has_column)
         # as many samples at a time as need no more memory than the columns of the forward pass
