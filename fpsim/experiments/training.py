@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,17 @@ def train(
     chosen.apply(net, optimizer)
     scaler = chosen.scaler(scale)
     loader = batches(images.train_x, images.train_y, size=settings.batch, seed=seeds[1])
-    report, every = Report(), max(1, settings.steps // COUNTED)
-    run = Run(
+    record, every, watching = _Record(), max(1, settings.steps // COUNTED), current().observers
+    with using(rng=of_dropout, rounding_rng=of_rounding):
+        for step, (x, y) in enumerate(loader.take(settings.steps)):
+            with using(observers=(*watching, record.report) if step % every == 0 else watching):
+                _step(net, optimizer, scaler, tensor(x), y, settings.loss_factor, record)
+            if progress is not None:
+                progress(chosen.name, seed, step + 1, settings.steps)
+        accuracy, test_loss = evaluate(net, images.test_x, images.test_y)
+    if weights is not None:
+        nn.save_weights(net, weights)
+    return Run(
         scenario=settings.name,
         recipe=chosen.name,
         columns=chosen.columns(scale),
@@ -108,52 +117,47 @@ def train(
         steps=settings.steps,
         batch=settings.batch,
         lr=settings.lr,
-        loss=[],
-        scale=[],
-        skipped=[],
-        accuracy=0.0,
-        test_loss=0.0,
-        counts={},
-        activations={},
-        lost_updates=0.0,
-        nbytes={},
-        seconds=0.0,
-    )
-    nbytes: dict[str, int] = {}
-    watching = current().observers
-    with using(rng=of_dropout, rounding_rng=of_rounding):
-        for step, (x, y) in enumerate(loader.take(settings.steps)):
-            counted = step % every == 0
-            with using(observers=(*watching, report) if counted else watching):
-                loss = nn.functional.cross_entropy(net(tensor(x)), y)
-                scaled = scaler.scale(loss * settings.loss_factor if settings.loss_factor != 1 else loss)
-                if step == 0:
-                    nbytes["activations"] = activation_bytes(scaled, net)
-                scaled.backward()
-                run.loss.append(loss.item())
-                run.scale.append(scaler.get_scale())
-                outcome = scaler.step(optimizer)
-                if outcome is not None and outcome.skipped:
-                    run.skipped.append(step)
-                scaler.update()
-                if step == 0:
-                    nbytes.update(bytes_of_training(net, optimizer))
-                optimizer.zero_grad()
-            if progress is not None:
-                progress(chosen.name, seed, step + 1, settings.steps)
-        accuracy, test_loss = evaluate(net, images.test_x, images.test_y)
-    if weights is not None:
-        nn.save_weights(net, weights)
-    return replace(
-        run,
+        loss=record.loss,
+        scale=record.scale,
+        skipped=record.skipped,
         accuracy=accuracy,
         test_loss=test_loss,
-        counts=report.gradients.numbers(),
-        activations=report.total(role="activation", phase="forward").numbers(),
-        lost_updates=report.lost_updates,
-        nbytes=nbytes,
+        counts=record.report.gradients.numbers(),
+        activations=record.report.total(role="activation", phase="forward").numbers(),
+        lost_updates=record.report.lost_updates,
+        nbytes=record.nbytes,
         seconds=time.perf_counter() - started,
     )
+
+
+@dataclass
+class _Record:
+    """What is written down while training: of every step, of the counted ones, and bytes of the first."""
+
+    loss: list[float] = field(default_factory=list)
+    scale: list[float] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
+    nbytes: dict[str, int] = field(default_factory=dict)
+
+
+def _step(net: Any, optimizer: Any, scaler: Any, x: Tensor, y: Any, loss_factor: float, record: _Record) -> None:
+    """Forward, backward, update; `loss_factor` multiplies the loss itself."""
+    step = len(record.loss)
+    loss = nn.functional.cross_entropy(net(x), y)
+    scaled = scaler.scale(loss * loss_factor if loss_factor != 1 else loss)
+    if step == 0:
+        record.nbytes["activations"] = activation_bytes(scaled, net)
+    scaled.backward()
+    record.loss.append(loss.item())
+    record.scale.append(scaler.get_scale())
+    outcome = scaler.step(optimizer)
+    if outcome is not None and outcome.skipped:
+        record.skipped.append(step)
+    scaler.update()
+    if step == 0:
+        record.nbytes.update(bytes_of_training(net, optimizer))
+    optimizer.zero_grad()
 
 
 def _settings(scenario: Any, **changes: Any) -> Scenario:
