@@ -119,8 +119,8 @@ print(f"softmax({broken.tolist()}) = {softmax(broken).tolist()}; exp(16) = {np.e
 # ## 3. Laws instead of examples
 #
 # Nobody has to guess what could be wrong: what must hold for every softmax is known. `ft.laws` has suites for
-# rounding, sums, dot products, activations and softmax. Each law has been seen to catch a fault that no other
-# law catches.
+# rounding, sums, dot products, activations and softmax. Each law of the first four has been seen to catch a fault
+# that no other law catches.
 #
 # **Predict.** ml_dtypes is the library behind bfloat16 in JAX. Is its cast from float64 to bfloat16 rounded to
 # nearest?
