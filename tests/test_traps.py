@@ -1,36 +1,16 @@
 """docs/traps.md: every example runs and prints what the page says; every trap and every warning has its place there."""
 
-import doctest
-import io
 import re
 from pathlib import Path
 
-import pytest
-
 import fpsim as fp
+from tests.oracles.pages import failures
 
 PAGE = (Path(__file__).parents[1] / "docs" / "traps.md").read_text(encoding="utf-8")
 
-BLOCKS = [
-    pytest.param(match[1], line := PAGE.count("\n", 0, match.start(1)), id=f"line{line}")
-    for match in re.finditer(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-]
 
-
-@pytest.fixture(scope="module")
-def names():
-    """The names that the first block defines, and those that a reader made on the way."""
-    return {}
-
-
-@pytest.mark.parametrize(("block", "line"), BLOCKS)
-def test_an_example_prints_what_the_page_says(block, line, names):
-    report = io.StringIO()
-    example = doctest.DocTestParser().get_doctest(block, names, "traps.md", "docs/traps.md", line)
-    assert example.examples
-    doctest.DocTestRunner(verbose=False).run(example, out=report.write, clear_globs=False)
-    names.update(example.globs)
-    assert report.getvalue() == ""
+def test_the_examples_print_what_the_page_says():
+    assert failures("docs/traps.md") == ""
 
 
 def test_every_trap_has_an_example():

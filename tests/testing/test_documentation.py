@@ -1,32 +1,11 @@
 """docs/testing.md: its examples run and print what they say."""
 
-import doctest
-import io
-import re
-from pathlib import Path
-
 import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
-BLOCKS = [
-    pytest.param(match[1], line := PAGE.count("\n", 0, match.start(1)), id=f"line{line}")
-    for match in re.finditer(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-]
+from tests.oracles.pages import blocks, failures
 
 
-@pytest.fixture(scope="module")
-def names():
-    """The names that the blocks share: a reader types them one after the other."""
-    names = {}
-    exec(BLOCKS[0].values[0], names)
-    return names
-
-
-@pytest.mark.parametrize(("block", "line"), BLOCKS[1:])
-def test_an_example_does_what_it_says(block, line, names):
+def test_the_examples_do_what_they_say():
     pytest.importorskip("ml_dtypes")
-    report = io.StringIO()
-    example = doctest.DocTestParser().get_doctest(block, names, "testing.md", "testing.md", line)
-    doctest.DocTestRunner(verbose=False).run(example, out=report.write, clear_globs=False)
-    names.update(example.globs)
-    assert report.getvalue() == ""
+    assert len(blocks("docs/testing.md")) > 5
+    assert failures("docs/testing.md") == ""
