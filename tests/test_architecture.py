@@ -31,11 +31,14 @@ LAYERS = {
     "observe": 7,
     "experiments": 8,
     "plots": 9,
+    "gallery": 10,  # experiments and plots together: `fpsim figures`
+    "selftest": 10,
     "widgets": 10,
-    "cli": 10,
-    "testing": 11,  # may use every room; no room uses it
-    "__init__": 12,  # gathers the public names
-    "__main__": 12,
+    "course": 11,
+    "cli": 12,
+    "testing": 13,  # may use every room; no room uses it
+    "__init__": 14,  # gathers the public names
+    "__main__": 14,
 }
 
 #: The only steps between rooms of one layer, in this direction.
@@ -124,10 +127,10 @@ def test_only_numpy_is_imported_at_module_level(file):
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fpsim.nn import Linear",
             "linalg.py:3: ops (4) imports nn (5)",
         ),
-        ("ops/linalg.py", "import fpsim as fp", "linalg.py:1: ops (4) imports __init__ (12)"),
-        ("ops/linalg.py", "from fpsim import Tensor", "linalg.py:1: ops (4) imports __init__ (12)"),
+        ("ops/linalg.py", "import fpsim as fp", "linalg.py:1: ops (4) imports __init__ (14)"),
+        ("ops/linalg.py", "from fpsim import Tensor", "linalg.py:1: ops (4) imports __init__ (14)"),
         ("errors.py", "from fpsim import formats", "errors.py:1: errors (0) imports formats (0)"),
-        ("cli.py", "from fpsim.testing import exact", "cli.py:1: cli (10) imports testing (11)"),
+        ("cli.py", "from fpsim.testing import exact", "cli.py:1: cli (12) imports testing (13)"),
         ("nn/layers.py", "import fpsim.cellar", "layers.py:1: cellar is not a room"),
         ("ops/linalg.py", "from .shape import mT\nfrom fpsim.autograd.op import op\nimport numpy", None),
         ("formats.py", "from fpsim.errors import FormatError", None),

@@ -1,6 +1,6 @@
 """The command line: ``fpsim`` alone is the tour, ``fpsim COMMAND`` one of `COMMANDS`.
 
-Layer 10. `frame` holds what all commands share; to add one, append a `Command` to a file's ``COMMANDS``.
+Layer 12. `frame` holds what all commands share; to add one, append a `Command` to a file's ``COMMANDS``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """``fpsim compare``, ``train``, ``plot``, and for developers ``bench``.
 
-Layer 10. Reads arguments, calls `fpsim.experiments` and `fpsim.plots`, prints and writes.
+Layer 12. Reads arguments, calls `fpsim.experiments` and `fpsim.plots`, prints and writes.
 """
 
 from __future__ import annotations

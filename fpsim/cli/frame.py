@@ -1,6 +1,6 @@
 """The frame of every command: parsing, errors in one line, exit status 0, 1 (failed) or 2 (bad arguments).
 
-Layer 10. Knows no command; computes nothing.
+Layer 12. Knows no command; computes nothing.
 """
 
 from __future__ import annotations

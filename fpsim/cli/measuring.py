@@ -1,6 +1,6 @@
 """``fpsim evaluate``, ``cost`` and ``sensitivity``: what formats do to a network, and what they save.
 
-Layer 10. Reads arguments, calls `fpsim.experiments` and `fpsim.observe`, prints and writes.
+Layer 12. Reads arguments, calls `fpsim.experiments` and `fpsim.observe`, prints and writes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """``fpsim inspect`` and ``fpsim formats``.
 
-Layer 10. Reads arguments, calls `fpsim.rounding`, prints.
+Layer 12. Reads arguments, calls `fpsim.rounding`, prints.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """``fpsim sweep``: train over loss scales and other arguments, print a row for each, draw what became of gradients.
 
-Layer 10. Reads arguments, calls `fpsim.experiments` and `fpsim.plots`, prints and writes.
+Layer 12. Reads arguments, calls `fpsim.experiments` and `fpsim.plots`, prints and writes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Property-based testing of numeric code: strategies, an exact oracle, assertions that explain, suites of laws.
 
-Layer 11. Needs the extra ``testing`` (hypothesis, mpmath); no other room imports it.
+Layer 13. Needs the extra ``testing`` (hypothesis, mpmath); no other room imports it.
 ``from fpsim import testing as ft``.
 """
 

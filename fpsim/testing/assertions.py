@@ -1,6 +1,6 @@
 """Assertions about single results: same bits, ulps apart, rounded correctly, faithfully, representable.
 
-Layer 11. Each compares with exact arithmetic and, where it fails, says what, where and by how much.
+Layer 13. Each compares with exact arithmetic and, where it fails, says what, where and by how much.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Error bounds of sums and dot products, a priori and running, as fractions; and the assertion that one holds.
 
-Layer 11. Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed. (2002), sections 3.1, 3.3 and
+Layer 13. Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed. (2002), sections 3.1, 3.3 and
 4.2; C.-P. Jeannerod and S. M. Rump, SIAM J. Matrix Anal. Appl. 34(2), 2013; N. J. Higham and T. Mary, SIAM J. Sci.
 Comput. 41(5), 2019.
 """

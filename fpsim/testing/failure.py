@@ -1,6 +1,6 @@
 """What an assertion says when it fails: expected, got, the bits of both, how far apart, where.
 
-Layer 11. Text alone; it decides nothing.
+Layer 13. Text alone; it decides nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`gradcheck`: gradients against differences.
 
-Layer 11. Runs a user's function in float64.
+Layer 13. Runs a user's function in float64.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Assertions about functions: the same bits in any memory layout, and for inputs scaled by a power of two.
 
-Layer 11. Where one fails, the inputs are cut down to the smallest slice that still fails.
+Layer 13. Where one fails, the inputs are cut down to the smallest slice that still fails.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Strategies for numbers and arrays of a format: sign, exponent and significand, and spreads that strain sums.
 
-Layer 11. Draws, checks nothing. Every strategy shrinks to the simplest value: 0, 1, a power of two.
+Layer 13. Draws, checks nothing. Every strategy shrinks to the simplest value: 0, 1, a power of two.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What Hypothesis calls when it is imported: ``st.from_type(fp.Tensor)`` and its like then work everywhere.
 
-Layer 11. The entry point ``hypothesis`` of the package; it imports the strategies only once one is asked for.
+Layer 13. The entry point ``hypothesis`` of the package; it imports the strategies only once one is asked for.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Strategies for what is not a number: formats, modes, orders, precisions, policies, tensors, networks, scripts.
 
-Layer 11. Draws, checks nothing.
+Layer 13. Draws, checks nothing.
 """
 
 from __future__ import annotations

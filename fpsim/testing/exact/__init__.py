@@ -1,6 +1,6 @@
 """The oracle: what rounding, sums and functions are in exact arithmetic, for any format.
 
-Layer 11. Rationals (`fractions`) and mpmath alone: nothing of fpsim that rounds or sums is used here, so that it can be
+Layer 13. Rationals (`fractions`) and mpmath alone: nothing of fpsim that rounds or sums is used here, so that it can be
 judged by it. Read `grid`, then `sums`.
 """
 

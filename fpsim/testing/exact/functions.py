@@ -1,6 +1,6 @@
 """Correctly rounded functions by refinement: mpmath with as many bits as it takes to know the rounding.
 
-Layer 11. An oracle: nothing here rounds but `grid.round_real`.
+Layer 13. An oracle: nothing here rounds but `grid.round_real`.
 """
 
 from __future__ import annotations

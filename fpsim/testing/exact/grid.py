@@ -1,6 +1,6 @@
 """One rounding in exact arithmetic: a format's grid of numbers, in fractions.
 
-Layer 11. An oracle: it takes a format's four defining fields and derives everything else itself. It must not use the
+Layer 13. An oracle: it takes a format's four defining fields and derives everything else itself. It must not use the
 rounding that it judges.
 """
 

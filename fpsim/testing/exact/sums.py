@@ -1,6 +1,6 @@
 """Sums in exact arithmetic: of terms, of products, of matrices, of powers; and the orders of summation, literally.
 
-Layer 11. An oracle: written from the documented semantics. It must not use the accumulators that it judges.
+Layer 13. An oracle: written from the documented semantics. It must not use the accumulators that it judges.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Laws to try on one's own code: what rounding, summation, dot products and activations must do.
 
-Layer 11. ``laws.rounding(my_round, "float16")`` raises with the broken laws, each with its simplest example.
+Layer 13. ``laws.rounding(my_round, "float16")`` raises with the broken laws, each with its simplest example.
 """
 
 from fpsim.testing.laws.activation import activation, softmax

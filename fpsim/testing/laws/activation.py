@@ -1,6 +1,6 @@
 """`laws.activation`: what an elementwise function and `laws.softmax`: what a softmax in a format must do.
 
-Layer 11. Each law looks at inputs of its own, so that the laws that break say where the fault lies.
+Layer 13. Each law looks at inputs of its own, so that the laws that break say where the fault lies.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`laws.rounding`: what a function that rounds float64 to a format must do.
 
-Layer 11. Each law looks at inputs of its own, so that the laws that break say where the fault lies. Positive numbers
+Layer 13. Each law looks at inputs of its own, so that the laws that break say where the fault lies. Positive numbers
 but for `sign_symmetric`.
 """
 

@@ -1,6 +1,6 @@
 """`Suite`: named properties of one kind of function, each tried on examples of its own and shrunk where it breaks.
 
-Layer 11. Knows nothing of what the laws say.
+Layer 13. Knows nothing of what the laws say.
 """
 
 from __future__ import annotations

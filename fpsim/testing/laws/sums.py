@@ -1,6 +1,6 @@
 """`laws.summation` and `laws.dot`: what a sum and a dot product in a format must do, in whatever order they add.
 
-Layer 11. Each law looks at inputs of its own, so that the laws that break say where the fault lies.
+Layer 13. Each law looks at inputs of its own, so that the laws that break say where the fault lies.
 """
 
 from __future__ import annotations
