@@ -79,8 +79,8 @@ class Format:
     ) -> Format:
         """One object for each format: equal formats are the same object."""
         if isinstance(like, Format):
-            fields = like._fields
-        elif like is not None:
+            return like
+        if like is not None:
             if not (exponent_bits is significand_bits is bias is None):
                 raise FormatError(
                     expected("Format", "a name or keywords", f"{like!r} and keywords", "give only one of them")
@@ -292,6 +292,7 @@ _NAMED: dict[str, tuple[int, int, int, str]] = {
     "float6_e3m2fn": (3, 2, 3, "finite"),
     "float4_e2m1fn": (2, 1, 1, "finite"),
 }
+_NATIVE = {np.dtype(name): _NAMED[name] for name in ("float16", "float32", "float64")}
 _NAME_OF = {fields: name for name, fields in _NAMED.items()}
 _ALIASES = {
     "half": "float16",
@@ -313,8 +314,8 @@ _SPLIT = re.compile(r"e(\d+)m(\d+)(?:b(\d+))?(fn|fnuz|finite|)")
 
 
 def _parse(like: Any) -> tuple[int, int, int, str]:
-    if isinstance(like, Format):
-        return like._fields
+    if isinstance(like, np.dtype) and (native := _NATIVE.get(like)):
+        return native
     if like is float:
         return _NAMED["float64"]
     if isinstance(like, str):

@@ -94,7 +94,7 @@ class Precision:
         made = _accumulator(self, inputs)
         return made if self.acc_rounding != "stochastic" else replace(made, rng=rng)
 
-    @property
+    @cached_property
     def gradient(self) -> Precision:
         """The precision of this tensor's gradient, as a tensor."""
         return _gradient(self)
@@ -144,7 +144,7 @@ def promote(precisions: Iterable[Precision]) -> Precision:
     first, *rest = precisions
     result = first
     for other in rest:
-        if other != result:
+        if other is not result and other != result:
             result = _promote_two(result, other)
     return result
 

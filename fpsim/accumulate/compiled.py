@@ -1,7 +1,7 @@
 """The orders of accumulation by compiled kernels: which way of rounding serves, which axis is the fast one.
 
-Layer 2. Gives the bits of `orders`, or None where NumPy shall do the work (kahan, exact, the directed modes, or too
-little of it). What it knows of rounding it has from `rounding.work` and `rounding.kernel`.
+Layer 2. Gives the bits of `orders`, or None where NumPy shall do the work (kahan, exact, tensor_core, the directed
+modes, or too little of it). What it knows of rounding it has from `rounding.work` and `rounding.kernel`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LANES = 16
 
 def kernels_for(mode: str, order: str, length: int, outputs: int) -> Any:
     """The compiled kernels, where they serve this order and mode and there is enough to do for them."""
-    if order in ("kahan", "exact") or mode not in ("nearest_even", "stochastic"):
+    if order in ("kahan", "exact") or order.startswith("tensor_core") or mode not in ("nearest_even", "stochastic"):
         return None
     return compiled(length * (outputs * IN_NUMPY + PER_STEP))
 
@@ -88,8 +88,7 @@ def matmul(
     across = _fits_better_transposed(x, y)
     if across:  # the same sums with the roles of rows and columns exchanged
         x, y, places = y.T, x.T, (places[0], places[2], places[1])
-    with np.errstate(all="ignore"):  # signalling NaNs
-        x, y = (np.ascontiguousarray(z, dtype) for z in (x, y))
+    x, y = _as_rows(x, dtype), _as_rows(y, dtype)
     out = np.empty((len(x), y.shape[1]), dtype)
     part = np.empty_like(out) if name == "blocked" else np.empty((0, 0), dtype)
     seconds = out.size * length * COMPILED
@@ -106,8 +105,19 @@ def matmul(
     else:
         pieces = [(0, len(x), left, right) for left, right in share(y.shape[1], seconds, LANES)]
     in_parallel(task, pieces)
+    if across:
+        out = out.T
+    if dtype == fmt.carrier:
+        return out
     with np.errstate(all="ignore"):
-        return (out.T if across else out).astype(fmt.carrier, copy=False)
+        return out.astype(fmt.carrier)
+
+
+def _as_rows(x: Array, dtype: np.dtype[Any]) -> Array:
+    if x.dtype == dtype:
+        return np.ascontiguousarray(x)
+    with np.errstate(all="ignore"):  # signalling NaNs
+        return np.ascontiguousarray(x, dtype)
 
 
 def spread_taps(
@@ -140,11 +150,10 @@ def spread_taps(
 
 def _fits_better_transposed(x: Array, y: Array) -> bool:
     """Whether rows should run along the fast axis: the cost of idle lanes and of copies, in multiply-adds."""
-
-    def cost(slow: Array, fast: Array) -> float:
-        columns = fast.shape[1]
-        idle = -columns % LANES * slow.size
-        copies = sum(z.size for z in (slow, fast) if not z.flags.c_contiguous)
-        return idle + 8 * copies
-
-    return cost(y.T, x.T) < cost(x, y)
+    rows, columns = x.shape[0], y.shape[1]
+    as_they_are = -columns % LANES * x.size
+    transposed = -rows % LANES * y.size
+    for z in (x, y):
+        as_they_are += 0 if z.flags.c_contiguous else 8 * z.size
+        transposed += 0 if z.flags.f_contiguous else 8 * z.size
+    return transposed < as_they_are

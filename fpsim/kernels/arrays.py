@@ -42,7 +42,8 @@ def is_rounded(m, x):
 
 @kernel
 def add_scaled(m, x, y, alpha, out, start, stop):
-    """``out[i] = round(x[i] + alpha * y[i])`` from `start` to `stop`, fused; alpha * y[i] is exact in float64."""
+    """``out[i] = round(x[i] + alpha * y[i])`` from `start` to `stop`, fused; by chance, at place i."""
+    place = np.uint64(start) - np.uint64(1)  # a step's sum is rounded at the place after its product's
     x, y, out = x[start:stop], y[start:stop], out[start:stop]
     for i in range(len(x)):
-        out[i] = step(m, np.float64(x[i]), alpha, np.float64(y[i]), np.uint64(0))
+        out[i] = step(m, np.float64(x[i]), alpha, np.float64(y[i]), place + np.uint64(i))

@@ -25,7 +25,7 @@ BLOCK = 1 << 18
 
 
 #: Seconds an element that a sweep takes in NumPy.
-IN_NUMPY = 2.5e-9
+IN_NUMPY, PER_CALL = 2.5e-9, 25e-6
 #: Relative distance within which a formula in float64 may be from its exact value.
 CLOSE = 2.0**-40
 
@@ -90,7 +90,7 @@ def count_update(before: Array, step: Array, after: Array, fmt: Format) -> tuple
     """
     p, change, stored = (np.ascontiguousarray(x).reshape(-1) for x in (before, step, after))
     with np.errstate(all="ignore"):
-        kernels = compiled(after.size * IN_NUMPY)
+        kernels = compiled(PER_CALL + after.size * IN_NUMPY)
         if kernels is None:
             found, wanted, lost, largest = sweep_update_in_numpy(p, change, stored, fmt)
         else:
@@ -152,7 +152,7 @@ def sweep(before: Array, after: Array, fmt: Format | None = None) -> Swept:
     One pass over two flat arrays (or one, where nothing changed), in blocks that stay in the cache. NaN differs from
     itself. With `fmt`, and `before` rounded to nearest, also what became of the tiny ones.
     """
-    kernels = compiled(before.size * IN_NUMPY)
+    kernels = compiled(PER_CALL + before.size * IN_NUMPY)
     if kernels is not None:
         fields = np.zeros((4, 256 if before.dtype == np.float32 else 2048), np.int64)
         least = after.dtype.type(0 if fmt is None else fmt.smallest_normal)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,17 @@ class Roundings:
     gradient: Steps
     state: Steps
     parameter: Steps
+
+
+@lru_cache(maxsize=256)
+def _roundings(
+    owner: Precision, gradient: Format, state: Format, rounding: str, rng: np.random.Generator | None
+) -> Roundings:
+    """The steps for a parameter or master of precision `owner`, updated in the mode `rounding`."""
+    changed_gradient = promote([Precision(owner.storage), Precision(gradient)])
+    formats = (owner.storage, gradient, state)
+    parameter = Steps(replace(owner, rounding=rounding), formats, rng)
+    return Roundings(Steps(changed_gradient, formats), Steps(Precision(state), formats), parameter)
 
 
 class Optimizer:
@@ -205,12 +217,8 @@ class Optimizer:
             stored(p, p.master, "cast")
 
     def _roundings(self, owner: Tensor, gradient: Tensor) -> Roundings:
-        state = Precision(owner.dtype if self.state_format is None else self.state_format)
-        changed_gradient = promote([Precision(owner.dtype), Precision(gradient.dtype)])
         rounding = self.update_rounding or owner.precision.rounding
-        parameter = replace(owner.precision, rounding=rounding)
-        formats = (owner.dtype, gradient.dtype, state.storage)
-        return Roundings(Steps(changed_gradient, formats), Steps(state, formats), Steps(parameter, formats, self.rng))
+        return _roundings(owner.precision, gradient.dtype, self.state_format or owner.dtype, rounding, self.rng)
 
     def update(
         self, p: Array, g: Array, group: dict[str, Any], state: dict[str, Any], to: Roundings

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from fpsim.autograd.context import current
 from fpsim.formats import Format, float32, float64
 from fpsim.kernels.loading import compiled
 from fpsim.kernels.threads import in_parallel, share
-from fpsim.kernels.ways import fused
+from fpsim.kernels.ways import definition, fused
 from fpsim.precision import Precision
 from fpsim.rounding.codes import draw_key
 from fpsim.rounding.kernel import BLOCK, Array, round_to
@@ -29,8 +30,8 @@ __all__ = ["Steps"]
 SLACK = 32
 #: Numbers and formats within these bounds: no step of float64 overflows or underflows.
 LARGEST_EXPONENT, LARGEST_NUMBER = 256, 2.0**300
-#: Seconds an element of a fused step takes in NumPy.
-IN_NUMPY = 10e-9
+#: Seconds an element of a fused step takes in NumPy, and a call; by stochastic rounding; and compiled.
+IN_NUMPY, PER_CALL, IN_NUMPY_BY_CHANCE, COMPILED, COMPILED_BY_CHANCE = 10e-9, 40e-6, 400e-9, 1e-9, 130e-9
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ class Steps:
             with np.errstate(all="ignore"):
                 return x + y
         alpha = self._in_format(alpha)
-        kernels = compiled(x.size * IN_NUMPY) if self._fuses_in_float64(alpha) else None
-        if kernels is not None:
+        if (kernels := self._kernels_to_add(x.size, alpha)) is not None:
             return self._add_compiled(kernels, x, y, alpha)
         return self._in_blocks(lambda place, x, y: self._fused(place, x, y, alpha), x, y)
 
@@ -94,29 +94,34 @@ class Steps:
         """``x + value * a / b``."""
         return self._once(lambda a, b, value: value * a / b, x, (a, b), value)
 
-    def _fuses_in_float64(self, alpha: float) -> bool:
-        """Whether the product is exact in float64, and float64's sum rounded to odd decides the rounding."""
+    def _kernels_to_add(self, size: int, alpha: float) -> Any:
+        """The compiled kernels, where they can add a multiple of one array to another, and it is worth it."""
         p = self.precision
-        plain = p.rounding == "nearest_even" and not p.flush_subnormals and p.storage.has_nan
-        return plain and is_medium(p.storage) and self._fits_float64(alpha)
+        if p.flush_subnormals or not p.storage.has_nan:
+            return None
+        if p.rounding == "stochastic":
+            return compiled(PER_CALL + size * IN_NUMPY_BY_CHANCE)
+        # the product exact in float64, and float64's sum, rounded to odd, decides the rounding
+        fuses = p.rounding == "nearest_even" and is_medium(p.storage) and self._fits_float64(alpha)
+        return compiled(PER_CALL + size * IN_NUMPY) if fuses else None
 
     def _add_compiled(self, kernels: Any, x: Array, y: Array, alpha: float) -> Array:
-        way, out = (
-            fused(self.precision.storage, self.precision.saturate),
-            np.empty(x.shape, self.precision.storage.carrier),
-        )
+        fmt, saturate = self.precision.storage, self.precision.saturate
+        by_chance = self.precision.rounding == "stochastic"
+        way = definition(fmt, saturate, "stochastic", self._draw_key(), True) if by_chance else fused(fmt, saturate)
         flat = [np.ascontiguousarray(a).reshape(-1) for a in (x, y)]
+        out = np.empty(x.size, fmt.carrier)
 
         def task(start: int, stop: int) -> None:
-            kernels.add_scaled(way, *flat, alpha, out.reshape(-1), start, stop)
+            kernels.add_scaled(way, *flat, alpha, out, start, stop)
 
-        in_parallel(task, share(x.size, x.size * 1e-9, 16))
-        return out
+        in_parallel(task, share(x.size, x.size * (COMPILED_BY_CHANCE if by_chance else COMPILED), 16))
+        return out.reshape(x.shape)
 
     def _in_format(self, number: float) -> float:
-        return float(round_to(np.asarray(number, np.float64), self.precision.storage))
+        return _rounded_number(float(number), self.precision.storage)
 
-    @property
+    @cached_property
     def _is_plain_float32(self) -> bool:
         """Whether float32's own operations round as asked."""
         p = self.precision
@@ -138,9 +143,7 @@ class Steps:
 
     def _in_blocks(self, kernel: Callable[..., Array], *arrays: Array) -> Array:
         """Block by block, so that every array of a step stays in the cache; a place is (key, index of the first)."""
-        key = 0
-        if self.precision.rounding == "stochastic":
-            key = draw_key(current().rounding_generator if self.rng is None else self.rng)
+        key = self._draw_key() if self.precision.rounding == "stochastic" else 0
         flat = [x.reshape(-1) for x in arrays]
         out = np.empty(flat[0].size, self.precision.storage.carrier)
         with np.errstate(all="ignore"):
@@ -148,6 +151,9 @@ class Steps:
                 block = slice(start, start + BLOCK)
                 out[block] = kernel((key, start), *(x[block] for x in flat))
         return out.reshape(arrays[0].shape)
+
+    def _draw_key(self) -> int:
+        return draw_key(current().rounding_generator if self.rng is None else self.rng)
 
     def _fused(self, place: tuple[int, int], x: Array, y: Array, alpha: float) -> Array:
         """``x + alpha * y`` with one rounding."""
@@ -213,6 +219,11 @@ class Steps:
             values, p.storage, p.rounding, saturate=p.saturate, flush_subnormals=p.flush_subnormals, key=key,
             index=index,
         )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _rounded_number(number: float, fmt: Format) -> float:
+    return float(round_to(np.asarray(number, np.float64), fmt))
 
 
 def _run(

@@ -86,6 +86,8 @@ _NAMES = {fmt.name for fmt in NAMED}
 
 def as_array(op: str, x: Any) -> Array:
     """`x` as an array in the machine's byte order."""
+    if type(x) is np.ndarray and x.dtype.isnative:
+        return x
     try:
         x = np.asarray(x)
     except ValueError:
@@ -98,7 +100,7 @@ def as_array(op: str, x: Any) -> Array:
 def as_floats(op: str, x: Any) -> Array | Wide:
     """`x` as float32 or float64 values; wide where those would leave something out (long doubles, large integers)."""
     x = as_array(op, x)
-    if x.dtype in (np.float32, np.float64):
+    if x.dtype.char in "fd":
         return x
     if x.dtype == np.float16 or (x.dtype.kind == "V" and x.dtype.name in _NAMES):  # ml_dtypes'
         with np.errstate(invalid="ignore"):  # a signalling NaN

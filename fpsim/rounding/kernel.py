@@ -28,8 +28,8 @@ Kernel = Callable[[Array, Format, Array], None]
 #: Elements of one cache block, 256 KB of float32: the ufunc calls of a block then find their operands in cache.
 BLOCK = 1 << 16
 
-#: Seconds an element takes in NumPy by a fast kernel, in NumPy by the definition, and compiled.
-IN_NUMPY, IN_NUMPY_BY_DEFINITION, COMPILED = 3e-9, 200e-9, 0.7e-9
+#: Seconds an element takes in NumPy by a fast kernel, in NumPy by the definition, and compiled; and a call in NumPy.
+IN_NUMPY, IN_NUMPY_BY_DEFINITION, COMPILED, PER_CALL = 3e-9, 200e-9, 0.7e-9, 25e-6
 
 _INT: dict[np.dtype[Any], type] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
@@ -72,7 +72,7 @@ def round_to(
     if out is None:  # in x's own memory order
         out = np.empty_like(x, fmt.carrier) if isinstance(x, np.ndarray) else np.empty(x.shape, fmt.carrier)
     if not flush_subnormals and fmt.has_nan and isinstance(x, np.ndarray) and index is None:
-        kernels = compiled(x.size * (IN_NUMPY if kernel else IN_NUMPY_BY_DEFINITION))
+        kernels = compiled(PER_CALL + x.size * (IN_NUMPY if kernel else IN_NUMPY_BY_DEFINITION))
         way = _way_for(kernel, x.dtype, fmt, mode, saturate, key) if kernels is not None else None
         if way is not None:
             return _round_compiled(kernels, way, x, out)
@@ -117,7 +117,9 @@ def is_rounded(x: Array, fmt: Format) -> bool:
     if not fmt.has_nan and np.isnan(x).any():
         return False
     kernel = _fast_kernel(x.dtype, fmt)
-    kernels = compiled(x.size * IN_NUMPY) if fmt.has_nan and kernel in (_by_magic, _by_dropping_bits) else None
+    kernels = (
+        compiled(PER_CALL + x.size * IN_NUMPY) if fmt.has_nan and kernel in (_by_magic, _by_dropping_bits) else None
+    )
     if kernels is not None:
         return bool(kernels.is_rounded(_way_for(kernel, x.dtype, fmt, "nearest_even", False, 0), x.ravel("K")))
     return bool(np.array_equal(round_to(x, fmt), x, equal_nan=True))
@@ -134,13 +136,15 @@ def _round_compiled(kernels: Any, way: Any, x: Array, out: Array) -> Array:
         kernels.round_array(way, flat_x, flat_out, start, stop)
 
     in_parallel(task, share(x.size, x.size * COMPILED, 16))
-    if not np.may_share_memory(flat_out, out):
+    if not (out.flags.c_contiguous or np.may_share_memory(flat_out, out)):
         out[...] = flat_out.reshape(x.shape)
     return out
 
 
 def _flat(x: Array, out: Array) -> tuple[Array, Array]:
     """Both as one axis: views, where both are dense in the same memory order, else copies in C order."""
+    if x.flags.c_contiguous and out.flags.c_contiguous:
+        return x.reshape(-1), out.reshape(-1)
     flat_x, flat_out = x.ravel("K"), out.ravel("K")
     strides = zip(x.shape, x.strides, out.strides, strict=True)
     same_order = all(n == 1 or a * out.itemsize == b * x.itemsize for n, a, b in strides)

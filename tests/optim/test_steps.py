@@ -8,6 +8,7 @@ import pytest
 import fpsim as fp
 from fpsim.optim.steps import Steps
 from tests.oracles.bits import assert_same
+from tests.oracles.kernels import kernels
 from tests.oracles.rational import grid, round_exact
 
 N = 1500
@@ -105,6 +106,25 @@ def test_stochastic_steps_take_one_of_the_two_neighbours_without_bias():
     chosen = Steps(fp.Precision("float16", rounding="stochastic"), (fp.float16,), rng).add(x, y, 2.0**-10)
     assert set(chosen) == {1.0, 1 + 2.0**-10}
     assert abs(np.mean(chosen > 1) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 40_000)
+
+
+@pytest.mark.parametrize("mode", ["nearest_even", "stochastic"])
+@pytest.mark.parametrize("fmt", ["float8_e4m3fnuz", "float8_e5m2", "e5m6", "float16", "bfloat16", "float32", "float64"])
+def test_compiled_additions_give_the_same_bits(fmt, mode):
+    pytest.importorskip("numba")
+    fmt = fp.Format(fmt)
+    specials = [0.0, -0.0, 1.0, -1.0, fmt.max, -fmt.max, fmt.smallest_subnormal, np.inf, -np.inf, np.nan]
+    specials = fp.round(specials, fmt).astype(fmt.carrier)
+    x, y = (np.concatenate([numbers(20, fmt), np.repeat(specials, len(specials))]),
+            np.concatenate([numbers(21, fmt), np.tile(specials, len(specials))]))  # fmt: skip
+    for alpha in (1.0, -1.0, 0.75, -0.01, 1e-7):
+        found = []
+        for which, threads in (("numpy", 1), ("compiled", 1), ("compiled", 2)):
+            with kernels(which, threads):
+                precision = fp.Precision(fmt, rounding=mode)
+                found.append(Steps(precision, (fmt,), np.random.default_rng(5)).add(x, y, alpha))
+        assert_same(found[1], found[0], x, y)
+        assert_same(found[2], found[0], x, y)
 
 
 def test_blocks_do_not_change_a_bit():
