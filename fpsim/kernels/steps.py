@@ -20,9 +20,11 @@ from fpsim.kernels.ways import (
     Fused,
     Half,
     HalfBounded,
+    HardwareFused,
     Magic,
     Native,
     Stochastic,
+    has_fma,
     has_half,
 )  # fmt: skip
 
@@ -68,6 +70,16 @@ def to_half(typingctx, x):
         return builder.fpext(builder.fptrunc(args[0], ir.HalfType()), ir.FloatType())
 
     return types.float32(types.float32), codegen
+
+
+@intrinsic
+def multiply_add(typingctx, a, b, c):
+    """``a * b + c`` of float64 numbers with one rounding, the hardware's."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fma(*args) if has_fma() else args[0]  # (as in `to_half`)
+
+    return types.float64(types.float64, types.float64, types.float64), codegen
 
 
 @intrinsic
@@ -299,6 +311,8 @@ def _(m, s, p, place):
 def _(m, s, a, b, place):
     if m.instance_class is Fused:
         return _fused_to_odd
+    if m.instance_class is HardwareFused:
+        return lambda m, s, a, b, place: multiply_add(a, b, s)
     if m.instance_class is Definition:
         return _defined_step
     return lambda m, s, a, b, place: add(m, s, product(m, a, b, place), place + np.uint64(1))

@@ -14,8 +14,9 @@ import numpy as np
 from fpsim.formats import Format
 
 __all__ = [
-    "Bounded", "Definition", "Dropping", "Fused", "Half", "HalfBounded", "Magic", "Native", "Stochastic", "Way",
-    "beyond", "bounded", "definition", "dropping", "fused", "half_bounded", "has_half", "magic", "stochastic",
+    "Bounded", "Definition", "Dropping", "Fused", "Half", "HalfBounded", "HardwareFused", "Magic", "Native",
+    "Stochastic", "Way", "beyond", "bounded", "definition", "dropping", "fused", "half_bounded", "has_fma", "has_half",
+    "magic", "stochastic",
 ]  # fmt: skip
 
 
@@ -81,6 +82,12 @@ class Fused(NamedTuple):
     zero: Any
 
 
+class HardwareFused(NamedTuple):
+    """``x * y + s`` by the hardware's fused multiply-add in float64 arrays, for float64 itself."""
+
+    unused: int = 0
+
+
 class Stochastic(NamedTuple):
     """Up with the probability of the fraction passed, for numbers that float64 arrays hold exactly."""
 
@@ -107,19 +114,29 @@ class Definition(NamedTuple):
     fma: bool
 
 
-Way = Native | Half | HalfBounded | Magic | Bounded | Dropping | Fused | Stochastic | Definition
+Way = Native | Half | HalfBounded | Magic | Bounded | Dropping | Fused | HardwareFused | Stochastic | Definition
 
 _LAYOUT: dict[type, tuple[int, int, type]] = {np.float32: (23, 127, np.int32), np.float64: (52, 1023, np.int64)}
 
 
-@cache
 def has_half() -> bool:
     """Whether the CPU converts float32 to float16 and back by itself."""
+    return _cpu_has("f16c")
+
+
+def has_fma() -> bool:
+    """Whether the CPU has a fused multiply-add."""
+    return _cpu_has("fma")
+
+
+@cache
+def _cpu_has(feature: str) -> bool:
+    """Whether the CPU has a feature that every 64-bit ARM has, and an x86 may have."""
     if platform.machine().lower() in ("aarch64", "arm64"):
         return True
     import llvmlite.binding as llvm
 
-    return bool(llvm.get_host_cpu_features().get("f16c", False))
+    return bool(llvm.get_host_cpu_features().get(feature, False))
 
 
 def beyond(fmt: Format, saturate: bool) -> float:

@@ -16,7 +16,7 @@ from fpsim.autograd.context import current
 from fpsim.formats import Format, float32, float64
 from fpsim.kernels.loading import compiled
 from fpsim.kernels.threads import in_parallel, share
-from fpsim.kernels.ways import definition, fused
+from fpsim.kernels.ways import HardwareFused, Way, definition, fused, has_fma
 from fpsim.precision import Precision
 from fpsim.rounding.codes import draw_key
 from fpsim.rounding.kernel import BLOCK, Array, round_to
@@ -53,9 +53,9 @@ class Steps:
 
     def mul(self, x: Array, factor: float) -> Array:
         """``x * factor``."""
-        if self._is_plain_float32 and float(np.float32(factor)) == factor:  # one operation of the hardware's
+        if self._is_native and self._in_format(factor) == factor:  # one operation of the hardware's
             with np.errstate(all="ignore"):
-                return x * np.float32(factor)
+                return x * self.precision.storage.carrier.type(factor)
         return self._once(np.multiply, None, (x,), factor)
 
     def div(self, x: Array, divisor: float) -> Array:
@@ -68,7 +68,7 @@ class Steps:
 
     def add(self, x: Array, y: Array, alpha: float = 1.0) -> Array:
         """``x + alpha * y``, fused; alpha is rounded to the format first."""
-        if alpha == 1 and self._is_plain_float32:
+        if alpha == 1 and self._is_native:
             with np.errstate(all="ignore"):
                 return x + y
         alpha = self._in_format(alpha)
@@ -101,14 +101,22 @@ class Steps:
             return None
         if p.rounding == "stochastic":
             return compiled(PER_CALL + size * IN_NUMPY_BY_CHANCE)
+        if p.rounding != "nearest_even":
+            return None
+        if p.storage == float64 and not p.saturate:
+            kernels = compiled(PER_CALL + size * IN_NUMPY)
+            return kernels if kernels is not None and has_fma() else None
         # the product exact in float64, and float64's sum, rounded to odd, decides the rounding
-        fuses = p.rounding == "nearest_even" and is_medium(p.storage) and self._fits_float64(alpha)
+        fuses = is_medium(p.storage) and self._fits_float64(alpha)
         return compiled(PER_CALL + size * IN_NUMPY) if fuses else None
 
     def _add_compiled(self, kernels: Any, x: Array, y: Array, alpha: float) -> Array:
         fmt, saturate = self.precision.storage, self.precision.saturate
         by_chance = self.precision.rounding == "stochastic"
-        way = definition(fmt, saturate, "stochastic", self._draw_key(), True) if by_chance else fused(fmt, saturate)
+        if by_chance:
+            way: Way = definition(fmt, saturate, "stochastic", self._draw_key(), True)
+        else:
+            way = HardwareFused() if fmt == float64 else fused(fmt, saturate)
         flat = [np.ascontiguousarray(a).reshape(-1) for a in (x, y)]
         out = np.empty(x.size, fmt.carrier)
 
@@ -122,11 +130,11 @@ class Steps:
         return _rounded_number(float(number), self.precision.storage)
 
     @cached_property
-    def _is_plain_float32(self) -> bool:
-        """Whether float32's own operations round as asked."""
+    def _is_native(self) -> bool:
+        """Whether the hardware's own operations round as asked."""
         p = self.precision
         plain = p.rounding == "nearest_even" and not (p.saturate or p.flush_subnormals)
-        return plain and p.storage == float32 and all(float32.holds(f) for f in self.formats)
+        return plain and p.storage in (float32, float64) and all(p.storage.holds(f) for f in self.formats)
 
     # How they round --------------------------------------------------------------------------------------------------
 
@@ -267,6 +275,7 @@ def _fma64(x: Array, y: Array, alpha: float) -> Array:
     to_x, rest = _two_sum(x, low)
     total, rest_of_total = _two_sum(high, to_x)
     result = total + _odd_sum(rest, rest_of_total)
+    np.copyto(result, x + high, where=result == 0)  # which has the sign of a zero
     size = np.maximum(np.abs(high), np.abs(x))
     doubtful = ~(size < LARGEST_NUMBER) | (abs(alpha) > LARGEST_NUMBER) | (np.abs(y) > LARGEST_NUMBER)
     doubtful |= (np.abs(high) < 1 / LARGEST_NUMBER) & (y != 0) & (alpha != 0)  # where `low` underflows
