@@ -15,12 +15,13 @@ import numpy as np
 from fpsim.experiments.results import Comparison, Run
 from fpsim.experiments.scenario import SCENARIOS
 from fpsim.experiments.table import cause, percent
-from fpsim.plots.style import colour_of, figure, tidy
+from fpsim.plots.style import colour_of, figure, themed, tidy
 
 __all__ = ["comparison", "panel"]
 
 
-def comparison(results: Comparison) -> Any:
+@themed
+def comparison(results: Comparison, *, theme: str = "light") -> Any:
     """All scenarios of a comparison, two panels a row, each with its cause below.
 
     Returns
@@ -37,7 +38,8 @@ def comparison(results: Comparison) -> Any:
     return made
 
 
-def panel(results: Comparison, scenario: str) -> Any:
+@themed
+def panel(results: Comparison, scenario: str, *, theme: str = "light") -> Any:
     """One scenario of a comparison as a figure of its own."""
     made = figure(9.0, 4.6)
     _draw(made, results.of_scenario(scenario))

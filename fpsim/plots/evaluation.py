@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from fpsim.experiments.evaluation import Evaluation
-from fpsim.plots.style import colour_of, figure, tidy
+from fpsim.plots.style import colour_of, figure, ink_on, themed, tidy
 
 __all__ = ["evaluation"]
 
 
-def evaluation(report: Evaluation) -> Any:
+@themed
+def evaluation(report: Evaluation, *, theme: str = "light") -> Any:
     """Accuracy and agreement with float32 of each precision on the left; on the right the agreement of each class.
 
     Returns
@@ -53,11 +54,11 @@ def _classes(axes: Any, report: Evaluation) -> None:
     formats = report.formats[1:] or report.formats
     classes = sorted(formats[0].per_class)
     shares = np.array([[100 * one.per_class[c]["agreement"] for c in classes] for one in formats])
-    axes.imshow(shares, cmap="RdYlBu", vmin=0, vmax=100, aspect="auto")
+    image = axes.imshow(shares, cmap="RdYlBu", vmin=0, vmax=100, aspect="auto")
     for i in range(len(formats)):
         for j in range(len(classes)):
             share = shares[i, j]
-            colour = "white" if share < 12 or share > 88 else "black"
+            colour = ink_on(image.cmap(image.norm(share))[:3])
             axes.text(j, i, f"{share:.0f}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(classes)), [str(c) for c in classes])
     axes.set_yticks(range(len(formats)), [one.name for one in formats])

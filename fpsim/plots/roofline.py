@@ -14,7 +14,7 @@ from fpsim.errors import ArgumentError, expected
 from fpsim.observe.cost_report import PARTS, Cost, duration
 from fpsim.observe.devices import Device, Rate
 from fpsim.observe.workload import Step
-from fpsim.plots.style import PALETTE, figure, tidy
+from fpsim.plots.style import HATCHES, colours, figure, legend, lines_of, themed, tidy
 
 __all__ = ["roofline"]
 
@@ -22,7 +22,8 @@ __all__ = ["roofline"]
 _OF_PARTS = dict(zip(PARTS, ("#0072B2", "#56B4E9", "#009E73", "#8C510A", "#CC79A7", "#E69F00"), strict=True))
 
 
-def roofline(cost: Cost, device: Any = None, mode: str = "training") -> Any:
+@themed
+def roofline(cost: Cost, device: Any = None, mode: str = "training", *, theme: str = "light") -> Any:
     """Bytes by part on the left; on the right every layer's product at its intensity, under the roofs of one device.
 
     Parameters
@@ -32,6 +33,8 @@ def roofline(cost: Cost, device: Any = None, mode: str = "training") -> Any:
         The report's first unless given.
     mode : str
         ``training`` or ``inference``: whose times stand on the right.
+    theme : str
+        ``light`` or ``dark``.
 
     Returns
     -------
@@ -64,10 +67,12 @@ def _memory(axes: Any, cost: Cost) -> None:
     policies = cost.policies[::-1]
     places = np.arange(len(policies))
     start = np.zeros(len(policies))
-    for part in PARTS:
+    for part, hatch in zip(PARTS, HATCHES, strict=False):
         size = np.array([one.training[part] / 1e6 for one in policies])
         if size.any():
-            axes.barh(places, size, left=start, color=_OF_PARTS[part], height=0.6, label=part)
+            colour = colours().shown(_OF_PARTS[part])
+            look = {"color": colour, "hatch": hatch, "edgecolor": colours().paper, "linewidth": 0}
+            axes.barh(places, size, left=start, height=0.6, label=part, **look)
         start += size
     for place, one in enumerate(policies):
         text = f"{sum(one.bytes_per_parameter().values()):.3g} B a parameter"
@@ -93,18 +98,23 @@ def _roofs(axes: Any, cost: Cost, device: Device, mode: str) -> None:
     ends = [p[0] for p in products] + [roof / slope for roof in roofs]
     x = np.geomspace(min(ends, default=1.0) / 3, max(ends, default=1.0) * 6, 200)
     for roof, names in roofs.items():
-        axes.plot(x, np.minimum(x * slope, roof), color="#555555", linewidth=1.0, zorder=1)
+        axes.plot(x, np.minimum(x * slope, roof), color=colours().faint, linewidth=1.0, zorder=1)
         label = f"{', '.join(sorted(names))}: {roof / 1e12:.3g} Tflop/s"
         axes.annotate(label, (x[-1], roof), (-2, 4), textcoords="offset points", ha="right", fontsize=7.5)
     formats = list(dict.fromkeys(step.storage.name for _, _, step, _ in products))
+    looks = dict(zip(formats, lines_of(formats), strict=True))
     for intensity, reached, step, _ in products:
-        colour = PALETTE[formats.index(step.storage.name) % len(PALETTE)]
-        axes.plot([intensity], [reached], "o", color=colour, markersize=6, zorder=2)
-        below = reached < intensity * slope * 0.999  # under a roof
-        place: dict[str, Any] = {"xytext": (0, -12) if below else (7, -4), "ha": "center" if below else "left"}
-        axes.annotate(
-            step.module, (intensity, reached), textcoords="offset points", color=colour, fontsize=7.5, **place
-        )
+        look, first = looks[step.storage.name], step.storage.name == formats[0]
+        axes.plot([intensity], [reached], look["marker"], color=look["color"], markersize=6.5, zorder=2)
+        under_roof = reached < intensity * slope * 0.999
+        # on the slope one format's names stand below it, the others' above
+        place: dict[str, Any] = {"xytext": (7, -8) if first else (-7, 4), "ha": "left" if first else "right"}
+        if under_roof:
+            place = {"xytext": (0, -13), "ha": "center"}
+        axes.annotate(step.module, (intensity, reached), textcoords="offset points", fontsize=7.5, **place)
+    for name, look in looks.items():
+        axes.plot([], [], look["marker"], color=look["color"], markersize=6.5, label=name)
+    legend(axes, loc="lower right", handlelength=1.2)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(x[0], x[-1])

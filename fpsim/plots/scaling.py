@@ -1,4 +1,4 @@
-"""The picture of a sweep over loss scales: gradients lost, steps skipped, the loss, and the gradients' exponents.
+"""The panorama of a sweep over loss scales: gradients lost, steps skipped, the loss, and the gradients' exponents.
 
 Layer 9. Numbers come from the sweep alone.
 """
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fpsim.errors import ArgumentError, FormatError, expected
-from fpsim.experiments.sweeping import Point, Sweep
+from fpsim.experiments.sweeps.found import OverSeeds, Point, Sweep, short
 from fpsim.formats import Format, float16
-from fpsim.plots.style import PALETTE, figure, tidy
+from fpsim.plots.style import colours, figure, legend, themed, tidy
 
-__all__ = ["scaling"]
+__all__ = ["MOST_GROUPS", "groups_of", "scaling"]
 
 #: What is counted, its name in the picture, its colour.
 FATES = (
@@ -22,49 +22,69 @@ FATES = (
     ("subnormal", "subnormal", "#E69F00"),
     ("overflow", "overflow", "#0072B2"),
 )
-DYNAMIC, REFERENCE = "#009E73", "#7F7F7F"
+DYNAMIC = "#009E73"
 LINES = ("-", "--", ":", "-.")
+#: Combinations of the other arguments that are told apart by their lines.
+MOST_GROUPS = len(LINES)
+
+#: Points that differ in the scale alone: their name, those with a constant scale, those with a dynamic one.
+Group = tuple[str, list[OverSeeds], list[OverSeeds]]
 
 
-def scaling(sweep: Sweep) -> Any:
+@themed
+def scaling(sweep: Sweep, *, theme: str = "light") -> Any:
     """Four panels: shares of gradients lost, steps skipped and the final loss, all over the scale; and exponents.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        Over constant loss scales.
+    theme : str
+        ``light`` or ``dark``.
 
     Returns
     -------
     matplotlib.figure.Figure
+        Of several seeds the means, and bands of their 95 % intervals.
     """
     if not sweep.constant:
         got = f"one over {', '.join(sweep.names)}"
         raise ArgumentError(expected("plot", "a sweep over constant loss scales", got, "sweep {'scale': [...]}"))
     run = sweep.constant[0].run
+    groups = groups_of(sweep)
     made = figure(13.0, 8.4)
     (shares, exponents), (skipped, losses) = made.subplots(2, 2)
     made.subplots_adjust(left=0.065, right=0.985, top=0.87, bottom=0.075, hspace=0.34, wspace=0.17)
     same = [name for name in ("recipe", "scenario", "steps", "batch", "seed") if name not in sweep.names]
-    about = ", ".join(f"{name} {getattr(run, name)}" for name in same)
+    about = [f"{name} {getattr(run, name)}" for name in same]
+    if (seeds := max(group.means["final_loss"].n for group in sweep.over_seeds())) > 1:
+        about.append(f"means of {seeds} seeds with 95 % intervals")
+    if len(groups) > MOST_GROUPS:
+        about.append(f"{MOST_GROUPS} of {len(groups)} combinations are shown")
     made.suptitle("What the loss scale does to gradients", x=0.065, ha="left", fontsize=14, fontweight="bold")
-    made.text(0.065, 0.925, about, fontsize=9.5, color="#555555")
-    _shares(shares, sweep)
-    _skipped(skipped, sweep)
-    _losses(losses, sweep)
+    made.text(0.065, 0.925, ", ".join(about), fontsize=9.5, color=colours().faint)
+    _shares(shares, groups[:MOST_GROUPS])
+    _skipped(skipped, groups[:MOST_GROUPS])
+    _losses(losses, groups[:MOST_GROUPS], sweep.reference)
     _exponents(exponents, sweep)
+    for axes in (shares, skipped, losses):
+        axes.set_xlim(*_limits(sweep))
     return made
 
 
-def _groups(sweep: Sweep) -> list[tuple[str, list[Point], list[Point]]]:
-    """Points that differ in the scale alone: their name, those with a constant scale, those with a dynamic one."""
-    others = {
-        id(p): ", ".join(f"{name}={value}" for name, value in p.settings.items() if name != "scale")
-        for p in sweep.points
-    }
-    return [
-        (
-            name,
-            [p for p in sweep.constant if others[id(p)] == name],
-            [p for p in sweep.dynamic if others[id(p)] == name],
-        )
-        for name in dict.fromkeys(others.values())
-    ]
+def groups_of(sweep: Sweep) -> list[Group]:
+    """The points by all that was set but scale and seed, each point over its seeds."""
+    found: dict[str, Group] = {}
+    for group in sweep.over_seeds():
+        name = ", ".join(f"{name}={short(value)}" for name, value in group.settings.items() if name != "scale")
+        _, constant, dynamic = found.setdefault(name, (name, [], []))
+        if group.scale is not None:
+            constant.append(group)
+        elif isinstance(group.settings.get("scale"), str):
+            dynamic.append(group)
+    for _, constant, _ in found.values():
+        constant.sort(key=lambda group: group.scale or 0.0)
+    return list(found.values())
 
 
 def _scale_axis(axes: Any, title: str, y: str) -> None:
@@ -72,69 +92,87 @@ def _scale_axis(axes: Any, title: str, y: str) -> None:
     tidy(axes, title, "loss scale", y)
 
 
-def _shares(axes: Any, sweep: Sweep) -> None:
-    """Shares of the nonzero gradients, on a logarithmic axis: one in a million may be the one that skips the step."""
-    for line, (group, points, dynamic) in zip(LINES, _groups(sweep), strict=False):
-        for what, name, colour in FATES:
-            found = [(p.scale, 100 * p.run.share(what)) for p in points if p.run.share(what) > 0]
-            label = name + (f" ({group})" if group else "")
-            axes.plot(*zip(*found, strict=True) if found else ([], []), line + "o", color=colour, ms=3.5, label=label)
-            for p in dynamic:
-                if p.run.share(what) > 0:
-                    axes.plot([p.run.scale[-1]], [100 * p.run.share(what)], "D", mfc="white", color=colour, ms=7)
-    if sweep.dynamic:
-        axes.plot([], [], "D", mfc="white", color="#333333", ms=7, label="dynamic, at its last scale")
-    axes.set_yscale("log")
-    axes.set_xlim(*_limits(sweep))
-    _scale_axis(axes, "gradients lost (none where a line stops)", "% of nonzero gradients")
-    axes.legend(fontsize=8, frameon=False)
-
-
 def _limits(sweep: Sweep) -> tuple[float, float]:
     scales = [p.scale or 1.0 for p in sweep.constant] + [p.run.scale[-1] for p in sweep.dynamic]
     return min(s for s in scales if s > 0) / 1.6, max(scales) * 1.6
 
 
-def _skipped(axes: Any, sweep: Sweep) -> None:
+def _named(what: str, group: str) -> str:
+    return f"{what} ({group})" if group else what
+
+
+def _line(axes: Any, points: list[OverSeeds], what: str, factor: float, **style: Any) -> None:
+    """One measure over the scale, with a band of its intervals where there are several seeds."""
+    scales = [p.scale for p in points]
+    means = factor * np.array([p.means[what].mean for p in points])
+    widths = factor * np.nan_to_num([p.means[what].half_width for p in points])
+    axes.plot(scales, means, **style)
+    if widths.any():
+        low, high = means - widths, means + widths
+        if axes.get_yscale() == "log":
+            low = np.maximum(low, means / 100)  # an interval may reach below zero, a logarithm does not
+        axes.fill_between(scales, low, high, color=style["color"], alpha=0.16, linewidth=0)
+
+
+# Panels over the scale -----------------------------------------------------------------------------------------------
+
+
+def _shares(axes: Any, groups: list[Group]) -> None:
+    """Shares of the nonzero gradients, on a logarithmic axis: one in a million may be the one that skips the step."""
+    axes.set_yscale("log")
+    for line, (group, points, dynamic) in zip(LINES, groups, strict=False):
+        for what, name, colour in FATES:
+            seen = [p for p in points if p.means[what].mean > 0]
+            style = {"linestyle": line, "marker": "o", "color": colour, "ms": 3.5}
+            _line(axes, seen, what, 100, label=_named(name, group), **style)
+            for p in dynamic:
+                if p.means[what].mean > 0:
+                    at = [p.means["last_scale"].mean], [100 * p.means[what].mean]
+                    axes.plot(*at, "D", mfc=colours().paper, color=colour, ms=7)
+    if any(dynamic for _, _, dynamic in groups):
+        axes.plot([], [], "D", mfc=colours().paper, color=colours().faint, ms=7, label="dynamic, at its last scale")
+    _scale_axis(axes, "gradients lost (none where a line stops)", "% of nonzero gradients")
+    legend(axes, frameon=True, framealpha=0.75, edgecolor="none")
+
+
+def _skipped(axes: Any, groups: list[Group]) -> None:
     """Share of the steps that were skipped."""
-    for i, (group, points, dynamic) in enumerate(_groups(sweep)):
-        colour, line = PALETTE[i % len(PALETTE)], LINES[i % len(LINES)]
-        shares = [100 * len(p.run.skipped) / p.run.steps for p in points]
-        label = f"constant scale{f' ({group})' if group else ''}"
-        axes.plot([p.scale for p in points], shares, line + "o", color=colour, ms=4, label=label)
+    for i, (group, points, dynamic) in enumerate(groups):
+        style = {"linestyle": LINES[i], "marker": "o", "color": colours().palette[i], "ms": 4}
+        _line(axes, points, "skipped", 100, label=_named("constant scale", group), **style)
         for p in dynamic:
-            count = len(p.run.skipped)
-            text = f"dynamic, ends at 2**{np.log2(p.run.scale[-1]):g}: {count} of {p.run.steps} steps skipped"
-            text += f" ({group})" if group else ""
-            at = 100 * count / p.run.steps
-            axes.plot([p.run.scale[-1]], [at], "D", mfc="white", color=DYNAMIC, ms=8, label=text)
+            last, share = p.means["last_scale"].mean, 100 * p.means["skipped"].mean
+            text = f"dynamic, ends at {f'2**{np.log2(last):.3g}'}: {_of_steps(p)} steps skipped"
+            axes.plot([last], [share], "D", mfc=colours().paper, color=DYNAMIC, ms=8, label=_named(text, group))
     axes.set_ylim(-4, 104)
-    axes.set_xlim(*_limits(sweep))
     _scale_axis(axes, "steps skipped", "% of steps")
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    legend(axes, loc="upper left")
 
 
-def _losses(axes: Any, sweep: Sweep) -> None:
+def _of_steps(group: OverSeeds) -> str:
+    run = group.points[0].run
+    if len(group.points) == 1:
+        return f"{len(run.skipped)} of {run.steps}"
+    return f"{group.means['skipped'].mean * run.steps:.3g} of {run.steps}"
+
+
+def _losses(axes: Any, groups: list[Group], reference: Point | None) -> None:
     """Mean loss of the last tenth of the steps."""
-    for i, (group, points, dynamic) in enumerate(_groups(sweep)):
-        colour, line = PALETTE[i % len(PALETTE)], LINES[i % len(LINES)]
-        losses = [p.run.final_loss for p in points]
-        label = f"constant scale{f' ({group})' if group else ''}"
-        axes.plot([p.scale for p in points], losses, line + "o", color=colour, ms=4, label=label)
+    for i, (group, points, dynamic) in enumerate(groups):
+        style = {"linestyle": LINES[i], "marker": "o", "color": colours().palette[i], "ms": 4}
+        _line(axes, points, "final_loss", 1, label=_named("constant scale", group), **style)
         for p in dynamic:
-            axes.axhline(
-                p.run.final_loss,
-                color=DYNAMIC,
-                linestyle="--",
-                linewidth=1.2,
-                label=f"dynamic scale{f' ({group})' if group else ''}",
-            )
-    if sweep.reference is not None:
-        loss = sweep.reference.run.final_loss
-        axes.axhline(loss, color=REFERENCE, linestyle=":", linewidth=1.6, label="float32, not scaled")
-    axes.set_xlim(*_limits(sweep))
+            found = p.means["final_loss"]
+            label = _named("dynamic scale", group)
+            axes.axhline(found.mean, color=DYNAMIC, linestyle=LINES[(i + 1) % 4], linewidth=1.2, label=label)
+            if np.isfinite(found.half_width):
+                band = found.mean - found.half_width, found.mean + found.half_width
+                axes.axhspan(*band, color=DYNAMIC, alpha=0.1, linewidth=0)
+    if reference is not None:
+        loss = reference.run.final_loss
+        axes.axhline(loss, color=colours().faint, linestyle=":", linewidth=1.6, label="float32, not scaled")
     _scale_axis(axes, "final loss (mean of the last tenth of the steps)", "cross entropy")
-    axes.legend(fontsize=8, frameon=False)
+    legend(axes, frameon=True, framealpha=0.75, edgecolor="none")
 
 
 # Exponents -----------------------------------------------------------------------------------------------------------
@@ -148,7 +186,7 @@ def _exponents(axes: Any, sweep: Sweep) -> None:
     kind = "dynamic scale" if after in sweep.dynamic else f"scale 2**{np.log2(after.scale or 1.0):g}"
     first = "before scaling" if sweep.reference is not None else f"at scale {before.scale:g}"
     for point, name, fate, style in (
-        (before, first, "would become 0", {"color": "#999999", "alpha": 0.55, "linewidth": 0, "fill": True}),
+        (before, first, "would become 0", {"color": colours().pale, "alpha": 0.75, "linewidth": 0, "fill": True}),
         (after, f"after ({kind})", "become 0", {"color": DYNAMIC, "linewidth": 1.8}),
     ):
         edges, shares = _histogram(point.exponents)
@@ -175,7 +213,7 @@ def _exponents(axes: Any, sweep: Sweep) -> None:
         "log2 |gradient|",
         "% of nonzero gradients",
     )
-    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.93))
+    legend(axes, loc="upper left", bbox_to_anchor=(0.0, 0.93))
 
 
 def _lost(point: Point) -> float:

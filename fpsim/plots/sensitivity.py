@@ -5,14 +5,14 @@ Layer 9. Numbers come from the report alone.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from fpsim.errors import ArgumentError, expected
 from fpsim.observe.sensitivity_report import Sensitivity
-from fpsim.plots.style import figure
+from fpsim.plots.heat import heat_bar, heat_map
+from fpsim.plots.style import figure, themed
 
 __all__ = ["sensitivity"]
 
@@ -23,7 +23,8 @@ _FIELDS = {
 }
 
 
-def sensitivity(report: Sensitivity, field: str = "output") -> Any:
+@themed
+def sensitivity(report: Sensitivity, field: str = "output", *, theme: str = "light") -> Any:
     """A heat map, layers down and roles across; a frame marks what the checked assignment keeps narrow.
 
     Parameters
@@ -31,6 +32,8 @@ def sensitivity(report: Sensitivity, field: str = "output") -> Any:
     report : Sensitivity
     field : str
         ``output``, ``loss`` or ``gradient``.
+    theme : str
+        ``light`` or ``dark``.
 
     Returns
     -------
@@ -45,10 +48,12 @@ def sensitivity(report: Sensitivity, field: str = "output") -> Any:
     width, height = left + right + 1.15 * len(roles) + 0.4, above + below + 0.5 * len(layers)
     made = figure(max(width, 8.2), height)
     width = max(width, 8.2)
-    axes = made.add_axes((left / width, below / height, 1 - (left + right) / width, 1 - (above + below) / height))
-    image = _cells(axes, report, values)
-    bar = made.add_axes((1 - (right - 0.25) / width, below / height, 0.18 / width, 1 - (above + below) / height))
-    _scale(made.colorbar(image, cax=bar))
+    inner = 1 - (above + below) / height
+    axes = made.add_axes((left / width, below / height, 1 - (left + right) / width, inner))
+    image = heat_map(axes, values, [layer or "(the network)" for layer in layers], roles)
+    _frames(axes, report)
+    place = (1 - (right - 0.25) / width, below / height, 0.18 / width, inner)
+    heat_bar(made, image, place, "relative deviation")
     head = f"One role of one layer in {report.fmt.name}: {_FIELDS[field]}"
     made.suptitle(head, x=0.02, y=1 - 0.12 / height, ha="left", va="top", fontsize=11, fontweight="bold")
     check = report.check
@@ -60,37 +65,12 @@ def sensitivity(report: Sensitivity, field: str = "output") -> Any:
     return made
 
 
-def _cells(axes: Any, report: Sensitivity, values: Any) -> Any:
-    """The map, each value written in its cell; zero is white, infinity black."""
-    from matplotlib import colormaps
-    from matplotlib.colors import LogNorm
+def _frames(axes: Any, report: Sensitivity) -> None:
+    """A frame around each role that the checked assignment keeps narrow."""
     from matplotlib.patches import Rectangle
 
-    finite = values[np.isfinite(values) & (values > 0)]
-    low = 10.0 ** math.floor(math.log10(finite.min())) if finite.size else 1e-16
-    high = 10.0 ** math.ceil(math.log10(finite.max())) if finite.size else 1.0
-    colours = colormaps["YlOrRd"].with_extremes(bad="white", under="white", over="black")
-    high = max(high, 10 * low)
-    norm = LogNorm(low, high)
-    drawn = np.where(np.isinf(values), 10 * high, np.where(values > 0, values, low / 10))
-    image = axes.imshow(drawn, cmap=colours, norm=norm, aspect="auto")
     for i, layer in enumerate(report.layers):
         for j, role in enumerate(report.roles):
-            value = values[i, j]
-            dark = math.isinf(value) or (value > 0 and norm(value) > 0.6)
-            text = "0" if value == 0 else "not finite" if math.isinf(value) else f"{value:.1e}"
-            axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color="white" if dark else "black")
             if (layer, role) in report.check.assignment:
                 frame = Rectangle((j - 0.44, i - 0.4), 0.88, 0.8, fill=False, edgecolor="#0072B2", linewidth=1.8)
                 axes.add_patch(frame)
-    axes.set_xticks(range(len(report.roles)), report.roles)
-    axes.set_yticks(range(len(report.layers)), [layer or "(the network)" for layer in report.layers])
-    axes.tick_params(labelsize=9, length=0, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    return image
-
-
-def _scale(bar: Any) -> None:
-    bar.ax.tick_params(labelsize=8)
-    bar.outline.set_visible(False)
-    bar.ax.minorticks_off()

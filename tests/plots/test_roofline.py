@@ -26,7 +26,7 @@ def test_bars_end_at_what_is_held_in_training(cost):
 def test_points_lie_under_the_roofs_of_the_device(cost, device):
     _, right = cost.plot(device, "inference").axes
     chosen = next(d for d in cost.devices if d.name.lower() == device.lower())
-    points = [line.get_xydata()[0] for line in right.lines if line.get_marker() == "o"]
+    points = [line.get_xydata()[0] for line in right.lines if line.get_marker() in ("o", "s") and len(line.get_xdata())]
     assert len(points) == 4 * 2  # layers, formats
     peak = max(rate.tflops for rate in chosen.rates) * 1e12
     for intensity, reached in points:
@@ -34,6 +34,8 @@ def test_points_lie_under_the_roofs_of_the_device(cost, device):
     texts = [text.get_text() for text in right.texts]
     assert {"conv1", "conv2", "fc1", "fc2"} < set(texts)
     assert right.get_title(loc="left").startswith(chosen.name)
+    _, named = right.get_legend_handles_labels()
+    assert named == list(dict.fromkeys(step.storage.name for one in cost.policies for step in one.steps("inference")))
 
 
 def test_the_same_report_gives_the_same_bytes(cost):
