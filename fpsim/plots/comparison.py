@@ -15,6 +15,7 @@ import numpy as np
 from fpsim.experiments.results import Comparison, Run
 from fpsim.experiments.scenario import SCENARIOS
 from fpsim.experiments.table import cause, percent
+from fpsim.plots.series import moving_mean
 from fpsim.plots.style import colour_of, figure, themed, tidy
 
 __all__ = ["comparison", "panel"]
@@ -65,21 +66,13 @@ def _losses(axes: Any, part: Comparison) -> None:
         finite = np.isfinite(loss)
         end = len(loss) if finite.all() else int(np.argmin(finite))
         window = max(1, len(loss) // 50)
-        smooth = _moving_mean(loss[:end], window)
+        smooth = moving_mean(loss[:end], window)
         label = f"{run.recipe}  {100 * run.accuracy:.1f} %"
         axes.plot(np.arange(len(smooth)), smooth, line, color=colour, linewidth=1.4, label=label)
         if end < len(loss):
             axes.plot([end], [smooth[-1] if end else 0], "x", color=colour, markersize=8)
     tidy(axes, "training loss, and accuracy on test images", "step", "cross entropy")
     axes.legend(fontsize=7.5, frameon=False)
-
-
-def _moving_mean(x: Any, window: int) -> Any:
-    """Mean of the last `window` values at each place (fewer at the start)."""
-    total = np.cumsum(np.concatenate([[0.0], x]))
-    ends = np.arange(1, len(x) + 1)
-    starts = np.maximum(ends - window, 0)
-    return (total[ends] - total[starts]) / (ends - starts)
 
 
 def _bars(axes: Any, part: Comparison, share: Callable[[Run], float], title: str, x: str) -> None:

@@ -19,6 +19,13 @@ __all__ = ["evaluation"]
 def evaluation(report: Evaluation, *, theme: str = "light") -> Any:
     """Accuracy and agreement with float32 of each precision on the left; on the right the agreement of each class.
 
+    Parameters
+    ----------
+    report : Evaluation
+        Of `fp.evaluate`.
+    theme : str
+        ``light`` or ``dark``.
+
     Returns
     -------
     matplotlib.figure.Figure

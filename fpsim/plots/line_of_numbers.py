@@ -165,6 +165,8 @@ def _magnitudes(fmt: Format, low: float, high: float) -> Array:
 
 
 def _midpoint(fmt: Format, a: float, b: float) -> float:
+    if math.isinf(a) and fmt.specials == "scale":  # which has neither zero nor negative numbers
+        return 0.0
     if math.isinf(b) or math.isinf(a):  # where overflow starts, or never
         end = fmt.max + float(ulp(fmt.max, fmt)) / 2 if fmt.has_inf or fmt.has_nan else math.inf
         return end if math.isinf(b) else -end
@@ -215,7 +217,7 @@ def _bins(axes: Any, fmt: Format, numbers: Array, low: float, high: float, mode:
     name = "tie (midpoint)" if mode.startswith("nearest") else "border"
     axes.vlines(shown, 0, BIN, color=colours().ink, linewidth=0.7, linestyles=(0, (1, 1.5)), label=name)
     over = [(b, high) for b in borders[-1:] if math.isinf(numbers[-1]) and b < high]
-    over += [(low, b) for b in borders[:1] if math.isinf(numbers[0]) and b > low]
+    over += [(low, b) for b in borders[:1] if math.isinf(numbers[0]) and b > low and fmt.specials != "scale"]
     for start, end in over:
         look = {"facecolor": PALETTE[4], "alpha": 0.45, "hatch": "\\\\", "edgecolor": colours().paper, "linewidth": 0}
         axes.broken_barh([(start, end - start)], (0, BIN), **look)

@@ -101,6 +101,16 @@ def test_a_format_that_saturates_has_no_overflow():
     assert filled(number_line("float4_e2m1fn", 0, 20))[-1] == (3.5, 5.0)
 
 
+def test_a_scale_has_positive_numbers_only():
+    made = number_line("float8_e8m0fnu", -1.0, 9.0)
+    assert stems(made)["normal"][-4:] == [1.0, 2.0, 4.0, 8.0]
+    assert min(stems(made)["normal"]) == 2.0**-127
+    assert not [c for c in made.axes[0].collections if c.get_hatch()]
+    for low, high in filled(made):
+        inside = np.array([low + 1e-3 * (high - low), high - 1e-3 * (high - low)])
+        assert (fp.encode(inside, "float8_e8m0fnu") % 2 == 0).all()
+
+
 def test_even_two_numbers_are_a_line():
     found = stems(number_line("float32", 1.0, float(np.nextafter(np.float32(1), np.float32(2)))))
     assert found["normal"] == [1.0, 1.0 + 2.0**-23]
