@@ -41,6 +41,7 @@ except (ImportError, AttributeError):
 import matplotlib.pyplot as plt
 import numpy as np
 
+from fpsim.course import check
 from fpsim.plots.style import PALETTE, tidy
 
 # %% [markdown]
@@ -195,6 +196,41 @@ for x, y in fp.data.batches(digits.train_x, digits.train_y, size=64, seed=0).tak
     scaler.update()
 
 # %% [markdown]
+# ## Exercises
+#
+# Each cell below is yours. `check` says whether it is right, or gives a hint; it needs only `fp` and `np`.
+#
+# **0.1.** 300² is infinite in float16. Which is the largest whole number whose square is finite?
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+answer = max(n for n in range(300) if np.isfinite(fp.round(float(n) ** 2, "float16")))
+### END SOLUTION
+check("ex00.1", answer)
+
+# %% [markdown]
+# **0.2.** A float16 weight is 1. Each step subtracts 0.0003 from it. Where is it after 1000 steps? (Decide first: at 1,
+# at 0.7, or elsewhere?)
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+answer = fp.round(1.0, "float16")
+for _ in range(1000):
+    answer = fp.round(answer - fp.round(0.0003, "float16"), "float16")
+### END SOLUTION
+check("ex00.2", answer)
+
+# %% [markdown]
+# **0.3.** The gradients of a network lie between 1e-9 and 0.5. In float16 the smallest *normal* number, the last with
+# all its bits, is 2^-14, and the largest is 65504. For which k does a loss scale of 2^k keep all bits of all gradients?
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+(answer,) = [k for k in range(40) if 1e-9 * 2.0**k >= 2.0**-14 and 0.5 * 2.0**k <= 65504]
+### END SOLUTION
+check("ex00.3", answer)
+
+# %% [markdown]
 # ## What to remember
 #
 # - A stored number is the nearest place on a grid whose spacing grows with the number.
@@ -203,7 +239,7 @@ for x, y in fp.data.batches(digits.train_x, digits.train_y, size=64, seed=0).tak
 # - Three cures, for three losses: float32 accumulators for sums, float32 weights for updates, a loss scale
 #   for small gradients. Together they are *mixed precision*.
 #
-# **Next.** `03_summation_and_accumulators`; on the command line `fpsim compare`, four scenarios side by side.
+# **Next.** `01_anatomy_of_a_float`; on the command line `fpsim compare`, four scenarios side by side.
 #
 # **Sources.** P. Micikevicius et al., *Mixed precision training*, 2018. E. Alpaydin and C. Kaynak, *Optical
 # recognition of handwritten digits*, UCI, 1998.

@@ -49,6 +49,7 @@ from bisect import bisect_left
 import matplotlib.pyplot as plt
 import numpy as np
 
+from fpsim.course import check
 from fpsim.plots.style import PALETTE, tidy
 
 # %% [markdown]
@@ -227,6 +228,12 @@ for order in orders:
 # `pairwise` and `blocked` keep the two operands of an addition of similar size, so that neither is swamped.
 # `kahan` remembers.
 #
+# **Predict.** For each order, at how many terms is the error first above 1 %? Move the slider and see.
+
+# %%
+fp.widgets.accumulate()
+
+# %% [markdown]
 # Now measure. *u* is the unit roundoff, half the spacing just above 1 (2^-11 for float16): the most that one
 # rounding can change a number, relatively. Two laws are drawn: the guaranteed bound **n u** of a sequential
 # sum, and **sqrt(n) u**, the size to expect if roundings err up and down like coin tosses (Higham and Mary,
@@ -412,6 +419,50 @@ rows = [
 ]
 for claim, said, found, source in rows:
     print(f"{claim:28} {said!s:30} {'found' if found == said else f'FOUND {found}':8} {source}")
+
+# %% [markdown]
+# ## Exercises
+#
+# Each cell below is yours. `check` says whether it is right, or gives a hint; it needs only `fp` and `np`.
+#
+# **3.1.** Add 3 ten thousand times in bfloat16, which has 8 significant bits. Where does the sum stop? Decide before
+# you compute it.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+answer = fp.Accumulator("bfloat16").sum(np.full(10_000, 3.0))  # 1024: half the spacing, 4, is more than 3
+### END SOLUTION
+check("ex03.1", answer)
+
+# %% [markdown]
+# **3.2.** A tensor of ten thousand times 0.1 is to sum to within 1 % of 1000 and to take 20,000 bytes, not more. Give
+# its precision, `"storage/accumulate"`, in two of the formats float16 and float32.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+answer = "float16/float32"
+### END SOLUTION
+check("ex03.2", answer)
+
+# %% [markdown]
+# **3.3.** Write Kahan's sum in float16. For each x: `y = x - c`, `t = s + y`, `c = (t - s) - y`, `s = t`, from
+# `s = c = 0`; the result of every single operation is rounded with `fp.round(..., "float16")`, x too.
+
+
+# %% tags=["exercise"]
+def compensated(terms):
+    ### BEGIN SOLUTION
+    s = c = 0.0
+    for x in fp.round(terms, "float16"):
+        y = fp.round(x - c, "float16")
+        t = fp.round(s + y, "float16")
+        c = fp.round(fp.round(t - s, "float16") - y, "float16")
+        s = t
+    return s
+    ### END SOLUTION
+
+
+check("ex03.3", compensated)
 
 # %% [markdown]
 # ## What to remember

@@ -45,6 +45,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from fpsim import testing as ft
+from fpsim.course import check
 from fpsim.plots.style import PALETTE, tidy
 
 repeatable = settings(derandomize=True, database=None, deadline=None)
@@ -191,6 +192,55 @@ for order in ("sequential", "blocked:25", "pairwise", "kahan"):
     ft.assert_within_bound(total, terms, None, acc)
     error, bound = abs(float(ft.exact.sum(terms)) - float(total)), 500 * u * float(ft.exact.sum(terms))
     print(f"{order:>10}: error {error:7.3f}, n u sum |x| = {bound:.1f}, of which that is {error / bound:.2%}")
+
+# %% [markdown]
+# ## Exercises
+#
+# Each cell below is yours. `check` says whether it is right, or gives a hint; it needs only the imports above.
+#
+# **9.1.** Hypothesis says that softmax breaks at 16. Which is the smallest whole number whose exponential is infinite
+# in float16?
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+answer = next(n for n in range(100) if np.isinf(fp.round(np.exp(float(n)), "float16")))
+### END SOLUTION
+check("ex09.1", answer)
+
+# %% [markdown]
+# **9.2.** Addition of floats is commutative but not associative. Give three float16 numbers a, b, c, all in [1, 2), for
+# which (a + b) + c and a + (b + c) differ in float16: let `find` look for them, or think. Answer with a list.
+
+# %% tags=["exercise"]
+### BEGIN SOLUTION
+from_1_to_2 = ft.values("float16", exponents=(0, 0), signed=False)
+answer = find(
+    st.tuples(from_1_to_2, from_1_to_2, from_1_to_2),
+    lambda t: np.float16(t[0] + t[1]) + t[2] != t[0] + np.float16(t[1] + t[2]),
+    settings=settings(derandomize=True, database=None),
+)
+### END SOLUTION
+check("ex09.2", answer)
+
+# %% [markdown]
+# **9.3.** A test of your own. `cast` is somebody's function from float64 arrays to the nearest float16 numbers. Write
+# `holds(cast)`, which returns True if it rounds rightly and False if not. It will be tried on a right one and on four
+# with a fault each; random numbers alone will not find them. (`fp.round` tells what is right,
+# `fp.all_values("float16")` all numbers of the format.)
+
+
+# %% tags=["exercise"]
+def holds(cast):
+    ### BEGIN SOLUTION
+    values = fp.all_values("float16").astype(float)
+    values = values[np.isfinite(values)]
+    middles = (values[:-1] + values[1:]) / 2
+    x = np.concatenate([values, middles, np.nextafter(middles, np.inf), np.nextafter(middles, -np.inf)])
+    return np.array_equal(cast(x), fp.round(x, "float16"))
+    ### END SOLUTION
+
+
+check("ex09.3", holds)
 
 # %% [markdown]
 # ## Remember
