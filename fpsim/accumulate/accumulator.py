@@ -16,6 +16,7 @@ import numpy as np
 from fpsim.accumulate import compiled, orders
 from fpsim.accumulate.exact import exact_matmul, exact_sum
 from fpsim.accumulate.orders import Arithmetic, Terms
+from fpsim.accumulate.tensor_core import TensorCore
 from fpsim.errors import ArgumentError, ArgumentTypeError, FormatError, PrecisionError, ShapeError, expected
 from fpsim.formats import Format, bfloat16, float32, float64
 from fpsim.kernels.threads import in_parallel, threads
@@ -26,7 +27,7 @@ from fpsim.rounding.work import Work, is_small, run, work_for
 
 __all__ = ["ORDERS", "Accumulator", "parse_order"]
 
-ORDERS = ("blas", "sequential", "pairwise", "blocked:B", "kahan", "exact")
+ORDERS = ("blas", "sequential", "pairwise", "blocked:B", "kahan", "exact", "tensor_core")
 
 #: Independent sums that advance together: one tile of float32 sums, its terms and its magic numbers share the cache.
 TILE = 1 << 16
@@ -45,8 +46,8 @@ class Accumulator:
     format : format
         Every partial sum is a value of it.
     order : str, optional
-        ``blas sequential pairwise blocked:B kahan exact``. None: ``blas`` for a float32 or float64 accumulator that
-        holds its inputs and rounds to nearest even, else ``sequential``.
+        ``blas sequential pairwise blocked:B kahan exact tensor_core``. None: ``blas`` for a float32 or float64
+        accumulator that holds its inputs and rounds to nearest even, else ``sequential``.
     fma : bool
         ``s = round(x * y + s)``, the product not rounded on its own (``sequential`` and ``blocked`` only).
     rounding : str
@@ -91,15 +92,23 @@ class Accumulator:
         if self.fma and name not in (None, "sequential", "blocked"):
             got = f"order={self.order!r} with fma=True"
             raise ArgumentError(expected("Accumulator", "order sequential or blocked:B with fma", got, "leave one out"))
+        if name == "tensor_core" and (self.format.p > 24 or self.rounding != "nearest_even"):
+            got = f"format={self.format.name}, rounding={self.rounding!r}"
+            invariant = "an accumulator of at most float32's precision, without a rounding mode, for order tensor_core"
+            raise PrecisionError(expected("Accumulator", invariant, got, "use float32 and leave the rounding out"))
         if name == "blas" and not self._rounds_like_blas:
             got = f"format={self.format.name}, rounding={self.rounding!r}, saturate={self.saturate}"
             invariant = "a float32 or float64 accumulator that rounds to nearest even for order blas"
             raise PrecisionError(expected("Accumulator", invariant, got, "use order='sequential'"))
 
-    @property
+    @functools.cached_property
     def _rounds_like_blas(self) -> bool:
         plain = self.rounding == "nearest_even" and not self.saturate and not self.fma
         return self.format in (float32, float64) and plain
+
+    @functools.cached_property
+    def _holds_inputs(self) -> bool:
+        return self.inputs is not None and all(self.format.holds(f) for f in self.inputs)
 
     # What a user calls ----------------------------------------------------------------------------------------------
 
@@ -158,8 +167,7 @@ class Accumulator:
     def _format_in_step(self, x: Array) -> Format:
         """What describes an operand: an input or a partial result, or a hyperparameter or count in float64."""
         if x.ndim and x.dtype == self.format.carrier:
-            held = self.inputs is not None and all(self.format.holds(f) for f in self.inputs)
-            return self.format if held else Format(x.dtype)
+            return self.format if self._holds_inputs else Format(x.dtype)
         lies_on = is_rounded(x, self.format) if x.ndim else _is_value(float(x), self.format)
         return self.format if lies_on else Format(x.dtype)
 
@@ -196,7 +204,7 @@ class Accumulator:
         if self.order is not None and self.order != "blas":
             return self.order
         formats = self.inputs or tuple(Format(x.dtype) for x in arrays)
-        fits = self._rounds_like_blas and all(self.format.holds(f) for f in formats)
+        fits = self._rounds_like_blas and (self._holds_inputs or all(self.format.holds(f) for f in formats))
         if self.order == "blas" and not fits:
             got = f"inputs of {', '.join(f.name for f in formats)} for {self.format.name}"
             raise PrecisionError(
@@ -218,6 +226,8 @@ class Accumulator:
         a = self._arithmetic()
         if order == "exact":
             return a.round(exact_sum(x))
+        if order.startswith("tensor_core"):
+            return TensorCore.parse(order).sum(x, a)
         kernels = compiled.kernels_for(self.rounding, order, length, width)
         if kernels is not None:
             ones = np.ones((1, length), np.float32)  # whose products with the terms are the terms
@@ -249,19 +259,24 @@ class Accumulator:
 
     def _matmul(self, x: Array, y: Array, order: str) -> Array:
         """Matrix products in any order but `blas`: (..., I, K) @ (..., K, J)."""
-        batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        single = x.ndim == y.ndim == 2
+        batch = () if single else np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
         (rows, length), columns = x.shape[-2:], y.shape[-1]
         count = math.prod(batch)
-        xs = np.broadcast_to(x, (*batch, rows, length)).reshape(count, rows, length)
-        ys = np.broadcast_to(y, (*batch, length, columns)).reshape(count, length, columns)
-        out = np.empty((len(xs), rows, columns), self.format.carrier)
         formats, a = self._formats(x, y), self._arithmetic()
         kernels, way = compiled.kernels_for(self.rounding, order, length * count, rows * columns), None
         if kernels is not None:
             way = self._way(kernels, a, order, x, y, formats, length)
+            if way is not None and single:
+                return compiled.matmul(kernels, way, x, y, self.format, parse_order(order), 0)
+        xs = np.broadcast_to(x, (*batch, rows, length)).reshape(count, rows, length)
+        ys = np.broadcast_to(y, (*batch, length, columns)).reshape(count, length, columns)
+        out = np.empty((len(xs), rows, columns), self.format.carrier)
         for i, (one_x, one_y, one_out) in enumerate(zip(xs, ys, out, strict=True)):
             if order == "exact":
                 one_out[...] = a.round(exact_matmul(one_x, one_y))
+            elif order.startswith("tensor_core"):
+                one_out[...] = TensorCore.parse(order).matmul(one_x, one_y, a)
             elif way is not None:
                 first = i * rows * columns
                 one_out[...] = compiled.matmul(kernels, way, one_x, one_y, self.format, parse_order(order), first)
@@ -344,6 +359,8 @@ def parse_order(order: str | None) -> tuple[str | None, int]:
     name, _, block = order.partition(":") if isinstance(order, str) else ("", "", "")
     if name == "blocked" and block.isdecimal() and int(block) > 0:
         return name, int(block)
+    if name == "tensor_core":
+        return name, TensorCore.parse(str(order)).block
     raise ArgumentError(
         expected(
             "Accumulator", f"an order of {', '.join(ORDERS)}", f"order={order!r}", "choose one; B as in blocked:64"
@@ -353,7 +370,9 @@ def parse_order(order: str | None) -> tuple[str | None, int]:
 
 def _axes(op: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """`axis` as ascending non-negative integers."""
-    given = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if axis is None:
+        return tuple(range(ndim))
+    given = axis if isinstance(axis, tuple) else (axis,)
     if any(isinstance(i, bool) or not isinstance(i, int | np.integer) for i in given):
         raise ArgumentTypeError(expected(op, "integer axes", f"axis={axis!r}", "count from 0 or from -1"))
     axes = tuple(sorted({int(i) % ndim if ndim else int(i) for i in given}))
@@ -363,6 +382,8 @@ def _axes(op: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, 
 
 
 def _check_matmul(x: Array, y: Array) -> None:
+    if x.ndim == y.ndim == 2 and x.shape[1] == y.shape[0]:
+        return
     got = f"x.shape={x.shape}, y.shape={y.shape}"
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(expected("matmul", "arrays of at least one dimension", got, "use * to scale"))
