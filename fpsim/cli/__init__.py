@@ -8,14 +8,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fpsim.cli import experiments, measuring, numbers, sweeps
+from fpsim.cli import course, experiments, gallery, measuring, numbers, selftest, sweeps
 from fpsim.cli.frame import Command, run
 from fpsim.experiments.tour import tour
 
 __all__ = ["COMMANDS", "Command", "main"]
 
 #: Every subcommand, in the order of ``fpsim --help``; each also takes ``--json``, found as ``options.json``.
-COMMANDS: tuple[Command, ...] = (*experiments.COMMANDS, *sweeps.COMMANDS, *measuring.COMMANDS, *numbers.COMMANDS)
+COMMANDS: tuple[Command, ...] = (
+    *experiments.COMMANDS, *sweeps.COMMANDS, *measuring.COMMANDS, *gallery.COMMANDS, *numbers.COMMANDS,
+    *course.COMMANDS, *selftest.COMMANDS,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shlex
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from fpsim.cli.frame import Command, print_json
+from fpsim.cli.frame import Command, complain, one_line_warnings, print_json
+from fpsim.cli.sweeps import write_pictures
 from fpsim.errors import ArgumentError, ResultsError, expected
-from fpsim.experiments import SCENARIOS, Comparison, Run, Sweep, compare, load, train
+from fpsim.experiments import SCENARIOS, Comparison, Run, Sweep, load, train
+from fpsim.experiments.comparing import carried_out, planned
+from fpsim.experiments.keeping import Interrupted
 from fpsim.experiments.results import write_results
 from fpsim.experiments.scenario import scenario_named
 from fpsim.kernels.loading import available
@@ -37,29 +41,42 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", nargs="+", type=int, default=[0], help="one or more seeds (0)")
     _training_arguments(parser)
     parser.add_argument("--out", default="figures", help="folder for the pictures and compare.json (figures)")
+    parser.add_argument(
+        "--checkpoint", metavar="FOLDER", help="keep checkpoints of all runs there; go on where some are"
+    )
+    parser.add_argument("--executor", default="process", help="process (one run on each core), process:N, or serial")
     parser.add_argument("--quick", action="store_true", help="a few steps of everything, in half a minute")
 
 
 def _compare(options: argparse.Namespace) -> int:
+    try:
+        with one_line_warnings():
+            return _compared(options)
+    except KeyboardInterrupt:
+        if options.checkpoint is None:
+            raise
+        return complain(f"interrupted; the same command goes on from the checkpoints in {options.checkpoint}", 130)
+
+
+def _compared(options: argparse.Namespace) -> int:
     out = Path(options.out)
     _check_folder(out)
     scenarios = [scenario_named(name) for name in options.scenario]
-    results = Comparison([], [])
-    bar = Bar()
+    seeds = options.seed if len(options.seed) > 1 else options.seed[0]
+    plans = []
     for scenario in scenarios:
         steps = scenario.quick_steps if options.quick and options.steps is None else options.steps
-        part = compare(
-            options.recipe,
-            scenario,
-            steps,
-            options.seed if len(options.seed) > 1 else options.seed[0],
-            progress=bar.of(scenario.name),
-            **_settings(options),
+        plans.append(
+            planned(options.recipe, scenario, steps, seeds, checkpoint=options.checkpoint, **_settings(options))
         )
+    results, bar = Comparison([], []), Bar()
+    counting = bar.counting("runs", sum(len(plan.runs) + len(plan.references) for plan in plans))
+    for part in carried_out(plans, options.executor, counting):
         bar.clear()
         if not options.json:
             print(part.table().rpartition("\n")[0], flush=True)
         results = Comparison([*results.runs, *part.runs], [*results.references, *part.references])
+    bar.clear()
     paths = _save(results, out)
     if options.json:
         print_json({**results.to_dict(), "files": [str(path) for path in paths]})
@@ -86,34 +103,41 @@ def _check_folder(out: Path) -> None:
 
 def _save(results: Comparison, out: Path) -> tuple[Path, Path]:
     """All panels in one picture, each in one of its own, and the results."""
-    from fpsim.plots import panel, style
+    from fpsim.gallery.stamp import picture_of_runs
+    from fpsim.plots import panel
 
     picture = out / "compare.png"
-    write_results(picture, style.saved_bytes(results.plot()))
+    write_results(picture, picture_of_runs(results.plot(), results))
     for name in results.scenarios:
-        write_results(out / f"{name}.png", style.saved_bytes(panel(results, name)))
+        write_results(out / f"{name}.png", picture_of_runs(panel(results, name), results.of_scenario(name)))
     return picture, results.save(out / "compare.json")
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recipe", default="mixed_float16", help="formats to train in (mixed_float16)")
-    parser.add_argument("--scenario", default="published", help=f"of {' '.join(SCENARIOS)} (published)")
-    parser.add_argument("--seed", type=int, default=0, help="seed (0)")
+    parser.add_argument("--recipe", help="formats to train in (mixed_float16)")
+    parser.add_argument("--scenario", help=f"of {' '.join(SCENARIOS)} (published)")
+    parser.add_argument("--seed", type=int, help="seed (0)")
     _training_arguments(parser)
     parser.add_argument("--out", help="file or folder for the results (none)")
     parser.add_argument("--weights", help="file for the trained weights, .npz or .safetensors (none)")
+    parser.add_argument("--checkpoint", metavar="FOLDER", help="where to keep the last two checkpoints (nowhere)")
+    parser.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="between two checkpoints (ten a run)")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on from its last checkpoint, with the settings it has")
 
 
 def _train(options: argparse.Namespace) -> int:
     if options.out is not None:
         _check_folder(Path(options.out).parent if options.out.endswith(".json") else Path(options.out))
     bar = Bar()
-    settings = _settings(options)
-    progress = bar.of(options.scenario)
-    run = train(
-        options.recipe, options.steps, options.seed, scenario=options.scenario, progress=progress,
-        weights=options.weights, **settings,
-    )  # fmt: skip
+    names = ("recipe", "steps", "seed", "scenario", "weights", "checkpoint", "checkpoint_every", "resume")
+    settings = {**_settings(options), **{name: getattr(options, name) for name in names}}
+    try:
+        with one_line_warnings():
+            run = train(**settings, progress=bar.of(options.scenario or "train"))
+    except Interrupted as interrupted:
+        bar.clear()
+        done = f"interrupted after step {interrupted.step} of {interrupted.steps}"
+        return complain(f"{done}; go on with: {_resuming(interrupted.folder, options)}", 130)
     bar.clear()
     saved = None if options.out is None else run.save(options.out)
     if options.json:
@@ -127,24 +151,35 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _resuming(folder: Path, options: argparse.Namespace) -> str:
+    """The command that goes on; what the run was begun with is in its checkpoint."""
+    rest = [f"--{name}={value}" for name in ("out", "weights") if (value := getattr(options, name)) is not None]
+    return shlex.join(["fpsim", "train", f"--resume={folder}", *rest, *(["--json"] if options.json else [])])
+
+
 def _plot_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", help="a results file, or the folder that compare or sweep wrote")
     parser.add_argument("--out", help="the picture (beside the results)")
 
 
 def _plot(options: argparse.Namespace) -> int:
-    from fpsim.plots import style
+    from fpsim.gallery.stamp import picture_of_runs
 
     results = load(options.results)
     if isinstance(results, Run):
         results = Comparison([results])
     source = Path(options.results)
-    folder = source if source.suffix != ".json" else source.parent
+    folder = source if source.suffix not in (".json", ".sqlite") else source.parent
     out = Path(options.out) if options.out else folder / ("sweep.png" if isinstance(results, Sweep) else "compare.png")
     if out.suffix != ".png":
         raise ResultsError(expected("plot", "a picture's name ending in .png", f"--out {out}", "rename it"))
-    write_results(out, style.saved_bytes(results.plot()))
-    print_json({"file": str(out)}) if options.json else print(f"Wrote {out}.")
+    files = [out]
+    if isinstance(results, Sweep) and options.out is None:
+        files = write_pictures(results, out)
+    else:
+        write_results(out, picture_of_runs(results.plot(), results))
+    text = f"Wrote {', '.join(map(str, files))}."
+    print_json({"file": str(out), "files": list(map(str, files))}) if options.json else print(text)
     return 0
 
 
@@ -177,17 +212,29 @@ class Bar:
         """The callback of one scenario; None where no terminal looks."""
 
         def show(recipe: str, seed: int, step: int, steps: int) -> None:
-            now = time.monotonic()
-            if now - self.last < 0.1 and step < steps:
-                return
-            self.last = now
-            done = 30 * step // steps
-            text = f"{scenario} {recipe} seed {seed}"
-            print(
-                f"\r{text:44.44} [{'#' * done}{'.' * (30 - done)}] {step}/{steps} ", end="", file=sys.stderr, flush=True
-            )
+            self._show(f"{scenario} {recipe} seed {seed}", step, steps)
 
         return show if self.shown else None
+
+    def counting(self, what: str, count: int) -> Any:
+        """The callback of `count` trainings; None where no terminal looks."""
+        done = 0
+
+        def show(recipe: str, seed: int, step: int, steps: int) -> None:
+            nonlocal done
+            done += step == steps
+            self._show(f"{what} {recipe} seed {seed}", done + (step % steps) / steps, count)
+
+        return show if self.shown else None
+
+    def _show(self, text: str, step: float, steps: int) -> None:
+        now = time.monotonic()
+        if now - self.last < 0.1 and step < steps:
+            return
+        self.last = now
+        done = int(30 * step / steps)
+        line = f"\r{text:44.44} [{'#' * done}{'.' * (30 - done)}] {int(step)}/{steps} "
+        print(line, end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the bar away."""

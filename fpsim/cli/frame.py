@@ -11,13 +11,15 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from fpsim.errors import FpsimError
+from fpsim.errors import CheckpointWarning, FpsimError
 
-__all__ = ["Command", "print_json", "run"]
+__all__ = ["Command", "complain", "one_line_warnings", "print_json", "run"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ def run(commands: Sequence[Command], bare: Callable[[], int], argv: Sequence[str
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + 13
     except FpsimError as error:
-        return _complain(str(error), 2)
+        return complain(str(error), 2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}", 1)
+        return complain(f"{where}{error.strerror or error}", 1)
     except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+        return complain("interrupted", 130)
 
 
 def _run(commands: Sequence[Command], bare: Callable[[], int], argv: list[str]) -> int:
@@ -66,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
     """Errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_complain(f"{message}; see `{self.prog} --help`", 2, self.prog))
+        self.exit(complain(f"{message}; see `{self.prog} --help`", 2, self.prog))
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
@@ -86,9 +88,19 @@ def _shielded(argument: str) -> str:
     return f" {argument}" if re.match(r"-(\d|\.\d|inf|nan)", argument) else argument
 
 
-def _complain(message: str, status: int, prog: str = "fpsim") -> int:
+def complain(message: str, status: int, prog: str = "fpsim") -> int:
+    """Say it in one line on stderr; the exit status."""
     print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Inside, warnings are shown as errors are, in one line without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.showwarning = lambda message, *place: complain(str(message), 0)  # type: ignore[assignment]
+        yield
 
 
 def print_json(content: Any) -> None:

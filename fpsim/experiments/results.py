@@ -9,18 +9,19 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fpsim.errors import ResultsError, expected
-from fpsim.files import write_whole
+from fpsim.errors import ResultsError, expected, shown
+from fpsim.files import read_file, write_whole
 
 __all__ = ["Comparison", "Run", "load"]
 
 #: First thing in every results file.
 KIND, VERSION = "fpsim results", 1
-#: A results file is text of some 100 bytes a step; more than this is not one.
-LARGEST = 256 * 2**20
+#: A results file is text of some 50 bytes a step; more than this is not one.
+LARGEST = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Run:
         In training: weights, masters, gradients, state, activations.
     seconds : float
         Of simulation; it says nothing about hardware.
+    settings : dict
+        The arguments with which `train` gives the same run again; empty where names do not say it all.
     """
 
     scenario: str
@@ -71,6 +74,7 @@ class Run:
     lost_updates: float
     nbytes: dict[str, int]
     seconds: float
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def final_loss(self) -> float:
@@ -96,7 +100,7 @@ class Run:
     def same_numbers(self, other: Run) -> bool:
         """Whether everything but the time taken is equal, NaN to NaN."""
         ours, theirs = ({k: v for k, v in asdict(run).items() if k != "seconds"} for run in (self, other))
-        return json.dumps(_plain(ours)) == json.dumps(_plain(theirs))
+        return json.dumps(plain(ours)) == json.dumps(plain(theirs))
 
     def save(self, path: Any) -> Path:
         """Write to a file, whole or not at all."""
@@ -161,27 +165,27 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain dicts and lists; infinities and NaN as strings."""
-        return {part: [_plain(asdict(run)) for run in getattr(self, part)] for part in ("runs", "references")}
+        return {part: [plain(asdict(run)) for run in getattr(self, part)] for part in ("runs", "references")}
 
-    def plot(self) -> Any:
-        """A matplotlib figure: for each scenario the losses, with what parted them."""
+    def plot(self, *, theme: str = "light") -> Any:
+        """A matplotlib figure, ``light`` or ``dark``: for each scenario the losses, with what parted them."""
         from importlib import import_module
 
-        return import_module("fpsim.plots").comparison(self)
+        return import_module("fpsim.plots").comparison(self, theme=theme)
 
     def save(self, path: Any) -> Path:
         """Write to a file (a folder gets ``compare.json``), whole or not at all."""
         return write_content(path, self.to_dict())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same with floats that JSON does not know as strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value
 
 
@@ -193,7 +197,11 @@ def _file(path: Any, name: str = "compare.json") -> Path:
 def write_content(path: Any, content: dict[str, Any], name: str = "compare.json") -> Path:
     """Write results as JSON to a file (into a folder under `name`), whole or not at all."""
     path = _file(path, name)
-    text = json.dumps({"kind": KIND, "version": VERSION, **_plain(content)}, indent=1, allow_nan=False)
+    from fpsim.experiments.repeating import digest, numbers_of, versions
+
+    content = plain(content)
+    mark = {"kind": KIND, "version": VERSION, "versions": versions(), "digest": digest(numbers_of(content))}
+    text = json.dumps({**mark, **content}, indent=1, allow_nan=False)
     write_results(path, text.encode())
     return path
 
@@ -210,22 +218,20 @@ def write_results(path: Path, content: bytes) -> None:
 
 
 def load(path: Any) -> Any:
-    """Results that ``save`` wrote: a `Comparison`, a `Sweep`, or a single `Run`.
+    """Results that ``save`` wrote, or a sweep's store: a `Comparison`, a `Sweep`, or a single `Run`.
 
     Raises
     ------
     ResultsError
         A file that is missing, cut short, or not written by fpsim.
     """
-    path = _file(path)
+    source, path = Path(path), _file(path)
     if not path.exists() and path.with_name("sweep.json").exists():
         path = path.with_name("sweep.json")
+    if source.suffix == ".sqlite" or (not path.exists() and path.with_name("sweep.sqlite").exists()):
+        return _stored(source)
     try:
-        if path.stat().st_size > LARGEST:
-            raise ResultsError(
-                expected("load", "a results file", f"{path} of {path.stat().st_size} bytes", "check the path")
-            )
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path, LARGEST))
     except OSError as error:
         got = f"{path}: {error.strerror}"
         raise ResultsError(expected("load", "a file that can be read", got, "check the path")) from None
@@ -236,46 +242,106 @@ def load(path: Any) -> Any:
         got = f"{path}, which fpsim did not write"
         raise ResultsError(expected("load", "a results file", got, "choose one that save() wrote"))
     if content.get("version") != VERSION:
-        got = f"{path} of version {content.get('version')!r}"
+        got = f"{path} of version {shown(content.get('version'))}"
         raise ResultsError(expected("load", f"results of version {VERSION}", got, "use the fpsim that wrote it"))
     try:
         if "run" in content:
-            return _run(content["run"])
+            return complete(run_from(content["run"]))
         if "sweep" in content:
             return _sweep(content)
-        return Comparison(*([_run(run) for run in content[part]] for part in ("runs", "references")))
-    except (KeyError, TypeError, ValueError):
+        runs, references = ([complete(run_from(run)) for run in content[part]] for part in ("runs", "references"))
+        if runs:
+            return Comparison(runs, references)
+        raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError):
         got = f"{path}, in which something is missing"
         raise ResultsError(expected("load", "complete results", got, "run the command that wrote it again")) from None
 
 
+def _stored(path: Path) -> Any:
+    """A sweep from its store."""
+    from fpsim.experiments.sweeps.store import Store
+
+    with Store.reading(path) as store:
+        return store.load()
+
+
 def _sweep(content: dict[str, Any]) -> Any:
     """A sweep from plain data."""
-    from fpsim.experiments.sweeping import Point, Sweep
+    from fpsim.experiments.sweeps.found import Failure, Point, Sweep
 
     def point(row: dict[str, Any]) -> Any:
-        settings = {_reads(str)(name): _reads((str, int, float))(value) for name, value in row["settings"].items()}
-        return Point(settings, _run(row["run"]), {int(e): _reads(int)(n) for e, n in row["exponents"].items()})
+        settings = {_text(name): setting_from(value) for name, value in row["settings"].items()}
+        return Point(settings, complete(run_from(row["run"])), exponents_from(row["exponents"]))
 
     points = [point(row) for row in _reads(list)(content["sweep"])]
     reference = [point(row) for row in _reads(list)(content["reference"])]
-    if not points:
+    failures = [Failure(dict(row["settings"]), _reads(str)(row["error"])) for row in content.get("failures", [])]
+    if not points and not failures:
         raise ValueError
-    return Sweep(points, reference[0] if reference else None)
+    return Sweep(points, reference[0] if reference else None, failures)
 
 
-def _run(content: dict[str, Any]) -> Run:
-    """A run from plain data, each field checked against its declared type."""
+def run_from(content: dict[str, Any]) -> Run:
+    """A run from plain data, each field checked against its declared type; KeyError and its kin where one is not."""
+    content = {"settings": {}, **content}  # which older files do not have
+    return Run(**{name: read(content[name]) for name, read in _readers()})
+
+
+@cache
+def _readers() -> list[tuple[str, Any]]:
+    """What reads each field of a `Run`, by its declared type."""
     readers = {
-        "str": _reads(str),
-        "int": _reads(int),
+        "str": _text,
+        "int": _whole,
         "float": _number,
-        "list[float]": lambda v: [_number(x) for x in _reads(list)(v)],
-        "list[int]": lambda v: [_reads(int)(x) for x in _reads(list)(v)],
-        "dict[str, str]": lambda v: {k: _reads(str)(x) for k, x in _reads(dict)(v).items()},
-        "dict[str, int]": lambda v: {k: _reads(int)(x) for k, x in _reads(dict)(v).items()},
+        "list[float]": lambda v: [x if type(x) is float else _number(x) for x in _reads(list)(v)],
+        "list[int]": lambda v: [_whole(x) for x in _reads(list)(v)],
+        "dict[str, str]": lambda v: {_text(k): _text(x) for k, x in _reads(dict)(v).items()},
+        "dict[str, int]": lambda v: {_text(k): _whole(x) for k, x in _reads(dict)(v).items()},
+        "dict[str, Any]": lambda v: {_text(k): setting_from(x) for k, x in _reads(dict)(v).items()},
     }
-    return Run(**{f.name: readers[str(f.type)](content[f.name]) for f in fields(Run)})
+    return [(f.name, readers[str(f.type)]) for f in fields(Run)]
+
+
+#: What tables and plots ask every run for.
+_COLUMNS = {"weights", "compute", "accumulate", "update", "scaling"}
+_COUNTS = {"elements", "nonzero", "overflow", "to_zero", "subnormal", "inexact", "nan", "infinite"}
+
+
+def complete(run: Run) -> Run:
+    """The run, if all of its steps, columns and counts are there."""
+    of_steps = len(run.loss) == len(run.scale) == run.steps >= 1 and all(0 <= step < run.steps for step in run.skipped)
+    if of_steps and run.columns.keys() >= _COLUMNS and all(c.keys() >= _COUNTS for c in (run.counts, run.activations)):
+        return run
+    raise ValueError
+
+
+def _text(value: Any) -> str:
+    """A name that can be printed."""
+    if type(value) is not str or len(value) > 1000 or not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _whole(value: Any) -> int:
+    """An integer that every program reads: JSON itself has no bounds."""
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError
+    return value
+
+
+def setting_from(value: Any) -> str | int | float:
+    """An argument of `train` as a file can hold it."""
+    return _text(value) if isinstance(value, str) else _whole(value) if isinstance(value, int) else _number(value)
+
+
+def exponents_from(content: dict[str, Any]) -> dict[int, int]:
+    """How often each exponent of a float64 number occurred."""
+    found = {int(e): _whole(n) for e, n in content.items()}
+    if found and not -1100 < min(found) <= max(found) < 1100:
+        raise ValueError
+    return found
 
 
 def _reads(kind: Any) -> Any:
@@ -288,6 +354,8 @@ def _reads(kind: Any) -> Any:
 
 
 def _number(value: Any) -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, str) and value not in ("inf", "-inf", "nan"):
         raise ValueError
-    return float(_reads((int, float, str))(value))
+    return float(_whole(value) if isinstance(value, int) else _reads((float, str))(value))

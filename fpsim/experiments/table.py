@@ -106,7 +106,9 @@ def _published(part: Comparison) -> str:
     plain = part["float32"]
     seeds = [plain, *(r for r in part.references if r.recipe == "float32")]
     accuracies, losses = [r.accuracy for r in seeds], [r.test_loss for r in seeds]
-    wide = [r for r in part.runs if r.columns["accumulate"] in ("float32", "float64") and r.seed == plain.seed]
+    wide = [r for r in part.runs if r.columns["accumulate"] in ("float32", "float64") and r.seed == plain.seed] or [
+        plain
+    ]
     apart = max(r.accuracy for r in wide) - min(r.accuracy for r in wide)
     spread = max(accuracies) - min(accuracies)
     text = f"{len(wide)} recipes that accumulate in float32 or wider end within {100 * apart:.1f} points of accuracy"

@@ -6,22 +6,27 @@ Layer 8. Trains through the public surface of nn, optim and amp, as a user's own
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fpsim import amp, nn, optim
-from fpsim import data as datasets
 from fpsim.autograd import Tensor, current, default_precision, no_grad, tensor, using
 from fpsim.data import batches
-from fpsim.errors import ArgumentError, DataError, expected
+from fpsim.errors import ArgumentError, expected
+from fpsim.experiments.images import checked, digest, images_from
+from fpsim.experiments.record import Record
 from fpsim.experiments.results import Run
 from fpsim.experiments.scenario import Scenario, scenario_named
 from fpsim.observe.counters import Report
 from fpsim.observe.workload import Workload
+
+if TYPE_CHECKING:
+    from fpsim.experiments.keeping import Keeping
 
 __all__ = ["Progress", "images_from", "train"]
 
@@ -29,15 +34,15 @@ __all__ = ["Progress", "images_from", "train"]
 Progress = Callable[[str, int, int, int], None]
 
 #: So many steps of a run are counted at least: all of a short run, a share of a long one.
-COUNTED = 200
+COUNTED = 50
 
 
 def train(
-    recipe: str = "mixed_float16",
+    recipe: Any = None,
     steps: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     *,
-    scenario: str | Scenario = "published",
+    scenario: str | Scenario | None = None,
     data: Any = None,
     batch: int | None = None,
     lr: float | None = None,
@@ -46,6 +51,9 @@ def train(
     scale: float | str | None = None,
     loss_factor: float | None = None,
     weights: Any = None,
+    checkpoint: Any = None,
+    checkpoint_every: int | None = None,
+    resume: Any = None,
     progress: Progress | None = None,
 ) -> Run:
     """Train a scenario's network with one recipe.
@@ -57,12 +65,14 @@ def train(
     Parameters
     ----------
     recipe : str
-        A format, ``storage/accumulate``, a policy, or a recipe of its own: see `fp.amp.recipe`.
+        A format, ``storage/accumulate``, a policy, or a recipe of its own: see `fp.amp.recipe`; ``mixed_float16``
+        unless given.
     steps, batch, lr, momentum, loss_factor : optional
         The scenario's unless given; `loss_factor` multiplies the loss itself, before any scaling.
     seed : int
+        0 unless given.
     scenario : str
-        ``published rounding underflow overflow``.
+        ``published rounding underflow overflow``; ``published`` unless given.
     data : optional
         ``"digits"``, ``"fashion"``, a folder of IDX files, or (train_x, train_y, test_x, test_y); pixels in [0, 1].
     order : str, optional
@@ -72,12 +82,24 @@ def train(
         are wide enough to check their gradients), ``"dynamic"`` or the preset of a dynamic one.
     weights : str or Path, optional
         File for the trained weights, ``.npz`` or ``.safetensors``: see `fp.save_weights`.
+    checkpoint : str or Path, optional
+        Folder for checkpoints: the last two of them, and one at the end. Ctrl-C then waits for the end of the step.
+    checkpoint_every : int, optional
+        Steps between checkpoints; ten a run unless given.
+    resume : str or Path, optional
+        Such a folder (or one file in it): the run goes on to the same bits as if it had never stopped (in the order
+        ``blas``: on the same machine, with as many threads of BLAS). Arguments left out are those it was begun with.
     progress : callable, optional
         Called as ``progress(recipe, seed, step, steps)``.
 
     Returns
     -------
     Run
+
+    Raises
+    ------
+    CheckpointError
+        A folder that cannot be written, a checkpoint that is damaged, or of a run with other settings.
 
     Examples
     --------
@@ -86,81 +108,156 @@ def train(
     >>> len(run.loss), run.columns["accumulate"]
     (3, 'float32')
     """
-    settings = _settings(scenario, steps=steps, batch=batch, lr=lr, momentum=momentum, loss_factor=loss_factor)
-    chosen = amp.recipe(recipe, order=order)
-    images = _checked(images_from(data, settings), settings)
+    given = {
+        "recipe": recipe, "scenario": scenario, "steps": steps, "seed": seed, "data": data, "batch": batch, "lr": lr,
+        "momentum": momentum, "order": order, "scale": scale, "loss_factor": loss_factor,
+    }  # fmt: skip
+    keeping = _keeping(checkpoint, checkpoint_every, resume)
+    training = Training(**(given if keeping is None else keeping.completed(given)))
     _check_weights_file(weights)
-    seeds = np.random.SeedSequence(_seed(seed)).spawn(4)
-    of_init, of_dropout, of_rounding = (np.random.default_rng(seeds[i]) for i in (0, 2, 3))
-    started = time.perf_counter()
-    with using(rng=of_init), default_precision("float64"):
-        net = settings.network()
-    optimizer = optim.SGD(net.parameters(), lr=settings.lr, momentum=settings.momentum)
-    chosen.apply(net, optimizer)
-    scaler = chosen.scaler(scale)
-    loader = batches(images.train_x, images.train_y, size=settings.batch, seed=seeds[1])
-    record, every, watching = _Record(), max(1, settings.steps // COUNTED), current().observers
-    with using(rng=of_dropout, rounding_rng=of_rounding):
-        for step, (x, y) in enumerate(loader.take(settings.steps)):
-            with using(observers=(*watching, record.report) if step % every == 0 else watching):
-                _step(net, optimizer, scaler, tensor(x), y, settings.loss_factor, record)
-            if progress is not None:
-                progress(chosen.name, seed, step + 1, settings.steps)
-        accuracy, test_loss = evaluate(net, images.test_x, images.test_y)
+    if keeping is not None:
+        training.note_images()
+        keeping.begin(training)
+    with nullcontext() if keeping is None else keeping.until_interrupted(training):
+        training.run(keeping, progress)
+        accuracy, test_loss = evaluate(training.net, training.images.test_x, training.images.test_y)
     if weights is not None:
-        nn.save_weights(net, weights)
-    return Run(
-        scenario=settings.name,
-        recipe=chosen.name,
-        columns=chosen.columns(scale),
-        seed=seed,
-        steps=settings.steps,
-        batch=settings.batch,
-        lr=settings.lr,
-        loss=record.loss,
-        scale=record.scale,
-        skipped=record.skipped,
-        accuracy=accuracy,
-        test_loss=test_loss,
-        counts=record.report.gradients.numbers(),
-        activations=record.report.total(role="activation", phase="forward").numbers(),
-        lost_updates=record.report.lost_updates,
-        nbytes=record.nbytes,
-        seconds=time.perf_counter() - started,
-    )
+        nn.save_weights(training.net, weights)
+    return training.result(accuracy, test_loss)
 
 
-@dataclass
-class _Record:
-    """What is written down while training: of every step, of the counted ones, and bytes of the first."""
+def _keeping(checkpoint: Any, every: Any, resume: Any) -> Keeping | None:
+    """What keeps the checkpoints that were asked for."""
+    if checkpoint is None and every is None and resume is None:
+        return None
+    from fpsim.experiments.keeping import keeping_for  # not for those who never save
 
-    loss: list[float] = field(default_factory=list)
-    scale: list[float] = field(default_factory=list)
-    skipped: list[int] = field(default_factory=list)
-    report: Report = field(default_factory=Report)
-    nbytes: dict[str, int] = field(default_factory=dict)
+    return keeping_for(checkpoint, every, resume)
 
 
-def _step(net: Any, optimizer: Any, scaler: Any, x: Tensor, y: Any, loss_factor: float, record: _Record) -> None:
-    """Forward, backward, update; `loss_factor` multiplies the loss itself."""
-    step = len(record.loss)
-    loss = nn.functional.cross_entropy(net(x), y)
-    scaled = scaler.scale(loss * loss_factor if loss_factor != 1 else loss)
-    if step == 0:
-        record.nbytes["activations"] = activation_bytes(scaled, net)
-    scaled.backward()
-    record.loss.append(loss.item())
-    record.scale.append(scaler.get_scale())
-    outcome = scaler.step(optimizer)
-    if outcome is not None and outcome.skipped:
-        record.skipped.append(step)
-    scaler.update()
-    if step == 0:
-        record.nbytes.update(bytes_of_training(net, optimizer))
-    optimizer.zero_grad()
+class Training:
+    """A training between two steps: network, optimizer, scaler, batches, generators, and what was written down.
+
+    `settings` is all that its numbers follow from, as plain data.
+    """
+
+    def __init__(
+        self, recipe: Any, scenario: Any, seed: Any, data: Any, order: str | None, scale: float | str | None,
+        **changes: Any,
+    ) -> None:  # fmt: skip
+        self.scenario = _scenario("published" if scenario is None else scenario, **changes)
+        self.recipe = amp.recipe("mixed_float16" if recipe is None else recipe, order=order)
+        self.images = checked(images_from(data, self.scenario), self.scenario)
+        self.data = data
+        self.seed, self.scale, self.steps = _seed(0 if seed is None else seed), scale, self.scenario.steps
+        named = {name: getattr(self.scenario, name) for name in (*changes, "image_size", "pixel_factor")}
+        self.settings: dict[str, Any] = {
+            "recipe": self.recipe.name, "scenario": self.scenario.name, "seed": self.seed, "order": order,
+            "scale": scale, "data": str(data) if isinstance(data, str | Path) else None, **named,
+        }  # fmt: skip
+        seeds = np.random.SeedSequence(self.seed).spawn(4)
+        of_init, self.of_dropout, self.of_rounding = (np.random.default_rng(seeds[i]) for i in (0, 2, 3))
+        self.record, self.begun = Record(), time.perf_counter()
+        with using(rng=of_init), default_precision("float64"):
+            self.net = self.scenario.network()
+        self.optimizer = optim.SGD(self.net.parameters(), lr=self.scenario.lr, momentum=self.scenario.momentum)
+        self.recipe.apply(self.net, self.optimizer)
+        self.scaler = self.recipe.scaler(scale)
+        self.batches = batches(self.images.train_x, self.images.train_y, size=self.scenario.batch, seed=seeds[1])
+
+    @property
+    def done(self) -> int:
+        """Steps carried out."""
+        return len(self.record.loss)
+
+    def note_images(self) -> None:
+        """Put the images' digest and fpsim's version among the settings; only a checkpoint needs them."""
+        from fpsim.experiments.packing import fpsim_version
+
+        self.settings |= {"images": digest(self.images), "fpsim": fpsim_version()}
+
+    def run(self, keeping: Keeping | None, progress: Progress | None) -> None:
+        """Take all steps that are left."""
+        every, watching, record = max(1, self.steps // COUNTED), current().observers, self.record
+        with using(rng=self.of_dropout, rounding_rng=self.of_rounding):
+            for x, y in self.batches.take(self.steps - self.done):
+                if self.done % every == 0:
+                    report = Report()
+                    with using(observers=(*watching, report)):
+                        self._step(tensor(x), y)
+                    record.count(report)
+                else:
+                    self._step(tensor(x), y)
+                if keeping is not None:
+                    keeping.after_step(self)
+                if progress is not None:
+                    progress(self.recipe.name, self.seed, self.done, self.steps)
+
+    def _step(self, x: Tensor, y: Any) -> None:
+        """Forward, backward, update; the scenario's `loss_factor` multiplies the loss itself."""
+        net, optimizer, scaler, record, factor = (
+            self.net, self.optimizer, self.scaler, self.record, self.scenario.loss_factor
+        )  # fmt: skip
+        step = len(record.loss)
+        loss = nn.functional.cross_entropy(net(x), y)
+        scaled = scaler.scale(loss * factor if factor != 1 else loss)
+        if step == 0:
+            record.nbytes["activations"] = activation_bytes(scaled, net)
+        scaled.backward()
+        record.loss.append(loss.item())
+        record.scale.append(scaler.get_scale())
+        outcome = scaler.step(optimizer)
+        if outcome is not None and outcome.skipped:
+            record.skipped.append(step)
+        scaler.update()
+        if step == 0:
+            record.nbytes.update(bytes_of_training(net, optimizer))
+        optimizer.zero_grad()
+
+    def result(self, accuracy: float, test_loss: float) -> Run:
+        """What was written down, with the columns of the recipe."""
+        from fpsim.experiments.repeating import repeatable
+
+        record = self.record
+        return Run(
+            scenario=self.scenario.name,
+            recipe=self.recipe.name,
+            columns=self.recipe.columns(self.scale),
+            seed=self.seed,
+            steps=self.steps,
+            batch=self.scenario.batch,
+            lr=self.scenario.lr,
+            loss=record.loss,
+            scale=record.scale,
+            skipped=record.skipped,
+            accuracy=accuracy,
+            test_loss=test_loss,
+            counts=record.gradients.numbers(),
+            activations=record.activations.numbers(),
+            lost_updates=record.lost / record.wanted if record.wanted else 0.0,
+            nbytes=record.nbytes,
+            seconds=record.seconds + time.perf_counter() - self.begun,
+            settings=repeatable(self, self.data),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes from step to step: what a checkpoint holds."""
+        parts = {name: getattr(self, name).state_dict() for name in ("net", "optimizer", "scaler", "batches")}
+        generators = {name: getattr(self, name).bit_generator.state for name in ("of_dropout", "of_rounding")}
+        record = self.record.state_dict(self.record.seconds + time.perf_counter() - self.begun)
+        return {**parts, **generators, "record": record}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`; the generators last, since rounding into a tensor may draw from them."""
+        from fpsim.experiments.checkpoints import restore
+
+        for name in ("net", "optimizer", "scaler", "batches", "record", "of_dropout", "of_rounding"):
+            restore(getattr(self, name), state[name])
+        if self.done > self.steps:
+            raise ValueError(f"{self.done} of {self.steps} steps")
 
 
-def _settings(scenario: Any, **changes: Any) -> Scenario:
+def _scenario(scenario: Any, **changes: Any) -> Scenario:
     """The scenario with what the caller changed, checked."""
     settings = scenario_named(scenario)
     for name, value in changes.items():
@@ -179,6 +276,12 @@ def _settings(scenario: Any, **changes: Any) -> Scenario:
     return settings
 
 
+def check_numbers(scenario: Any, seed: Any = 0, **changes: Any) -> None:
+    """Whether `train` takes these numbers, without training."""
+    _scenario(scenario, **changes)
+    _seed(seed)
+
+
 def _seed(seed: Any) -> int:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise ArgumentError(
@@ -195,53 +298,6 @@ def _check_weights_file(path: Any) -> None:
     if path is not None and not Path(path).resolve().parent.is_dir():
         got = f"weights={str(path)!r}"
         raise ArgumentError(expected("train", "a folder that exists", got, "make the folder first"))
-
-
-def images_from(source: Any, settings: Scenario) -> datasets.Images:
-    """Images from a name, a folder of IDX files, four arrays, or the scenario's own."""
-    if source is None:
-        return settings.images()
-    if isinstance(source, str | Path):
-        if source == "digits":
-            return settings.images()
-        if source == "fashion":
-            return datasets.fashion(size=settings.image_size)
-        if not Path(source).exists():
-            raise DataError(
-                expected("train", "digits, fashion or a folder of IDX files", repr(str(source)), "check the path")
-            )
-        images = datasets.idx(source, size=settings.image_size)
-        if not isinstance(images, datasets.Images):
-            raise DataError(expected("train", "a folder with images and labels", repr(str(source)), "give the folder"))
-        return images
-    if isinstance(source, tuple | list) and len(source) == 4:
-        x, y, test_x, test_y = (np.asarray(part) for part in source)
-        return datasets.Images(x, y, test_x, test_y)
-    got = type(source).__name__
-    raise DataError(expected("train", "a name, a folder, or (train_x, train_y, test_x, test_y)", got, "see fp.data"))
-
-
-def _checked(images: datasets.Images, settings: Scenario) -> datasets.Images:
-    """Images that the network can take: shapes, labels, finite pixels; pixels scaled as the scenario asks."""
-    size = settings.image_size
-    for part, x, y in (("train", images.train_x, images.train_y), ("test", images.test_x, images.test_y)):
-        if x.ndim != 4 or x.shape[1:] != (1, size, size) or len(x) == 0:
-            got = f"{part}_x.shape={x.shape}"
-            raise DataError(
-                expected("train", f"images of shape (n, 1, {size}, {size}), n at least 1", got, "reshape them")
-            )
-        if y.shape != (len(x),) or y.dtype.kind not in "iu":
-            got = f"{part}_y.shape={y.shape}, dtype={y.dtype}"
-            raise DataError(expected("train", f"{len(x)} integer labels", got, "give one class per image"))
-        if y.min() < 0 or y.max() > 9:
-            got = f"{part}_y from {y.min()} to {y.max()}"
-            raise DataError(expected("train", "labels from 0 to 9", got, "number the classes from 0"))
-        if not np.isfinite(x).all():
-            where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-            got = f"{part}_x[{', '.join(map(str, where))}]={x[where]}"
-            raise DataError(expected("train", "finite pixels", got, "replace missing pixels first"))
-    factor = settings.pixel_factor
-    return images if factor == 1 else images._replace(train_x=images.train_x * factor, test_x=images.test_x * factor)
 
 
 def evaluate(net: Any, x: Any, y: Any, batch: int = 120) -> tuple[float, float]:

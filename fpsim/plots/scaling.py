@@ -169,8 +169,9 @@ def _losses(axes: Any, groups: list[Group], reference: Point | None) -> None:
                 band = found.mean - found.half_width, found.mean + found.half_width
                 axes.axhspan(*band, color=DYNAMIC, alpha=0.1, linewidth=0)
     if reference is not None:
-        loss = reference.run.final_loss
-        axes.axhline(loss, color=colours().faint, linestyle=":", linewidth=1.6, label="float32, not scaled")
+        loss, several = reference.run.final_loss, any(len(p.points) > 1 for _, points, _ in groups for p in points)
+        label = "float32, not scaled" + (f" (seed {reference.run.seed} alone)" if several else "")
+        axes.axhline(loss, color=colours().faint, linestyle=":", linewidth=1.6, label=label)
     _scale_axis(axes, "final loss (mean of the last tenth of the steps)", "cross entropy")
     legend(axes, frameon=True, framealpha=0.75, edgecolor="none")
 

@@ -189,18 +189,24 @@ def _line(
     axes: Any, groups: list[OverSeeds], label: str, place: int, x: str, values: list[Any], measure: str, factor: float
 ) -> None:
     at = {repr(value): i for i, value in enumerate(values)}
-    only_numbers = all(map(_is_number, values))
     ordered = sorted(groups, key=lambda group: at[repr(group.settings.get(x))])
-    places: Any = [group.settings.get(x) if only_numbers else at[repr(group.settings.get(x))] for group in ordered]
+    chosen = [group.settings.get(x) for group in ordered]
+    only_numbers = all(map(_is_number, values))
+    places = np.array(chosen if only_numbers else [at[repr(value)] for value in chosen], float)
     means = factor * np.array([group.means[measure].mean for group in ordered])
     widths = factor * np.nan_to_num([group.means[measure].half_width for group in ordered])
-    words = sum(not _is_number(group.settings.get(x)) for group in ordered)
-    if 0 < words < len(ordered):  # a word is no further number: the line does not lead to it
-        places, means, widths = (np.insert(np.asarray(v, float), -words, np.nan) for v in (places, means, widths))
+    words = np.array([not _is_number(value) for value in chosen])
     style = line_of(label.partition(" ")[2] or "float32", place)
-    axes.plot(places, means, label=label or None, ms=4, **style)
-    if widths.any():
-        axes.fill_between(places, means - widths, means + widths, color=style["color"], alpha=0.18, linewidth=0)
+    for part, linestyle in ((~words, style["linestyle"]), (words, "none")):  # no line leads from word to word
+        if part.any():
+            axes.plot(places[part], means[part], label=label or None, ms=4, **{**style, "linestyle": linestyle})
+            label = ""
+    if widths[~words].any():
+        low, high = (means - widths)[~words], (means + widths)[~words]
+        axes.fill_between(places[~words], low, high, color=style["color"], alpha=0.18, linewidth=0)
+    if widths[words].any():
+        bars = {"fmt": "none", "ecolor": style["color"], "capsize": 3, "linewidth": 1}
+        axes.errorbar(places[words], means[words], widths[words], **bars)
     if not only_numbers:
         own = getattr(ordered[0].points[0].run, x, "own")  # where it was left out, the run knows
         axes.set_xticks(range(len(values)), [str(own) if value is None else short(value) for value in values])

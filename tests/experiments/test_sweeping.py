@@ -15,7 +15,7 @@ FAST = {"scenario": "rounding", "steps": 3}
 
 @pytest.fixture(scope="module")
 def swept():
-    return fp.sweep({"scale": [1.0, 2.0**12, 2.0**30]}, loss_factor=2.0**-8, **FAST)
+    return fp.sweep({"scale": [1.0, 2.0**12, 2.0**30]}, "serial", loss_factor=2.0**-8, **FAST)
 
 
 # Scaling by powers of two --------------------------------------------------------------------------------------------
@@ -115,16 +115,17 @@ def test_exponents_count_every_nonzero_finite_gradient_and_move_with_the_scale(s
 
 
 def test_a_product_of_lists_or_a_list_of_points():
-    grid = fp.sweep({"scale": [1.0, 8.0], "seed": [0, 1]}, dynamic=False, reference=False, **FAST)
+    grid = fp.sweep({"scale": [1.0, 8.0], "seed": [0, 1]}, "serial", dynamic=False, reference=False, **FAST)
     settings = [{"scale": s, "seed": n} for s in (1.0, 8.0) for n in (0, 1)]
     assert [p.settings for p in grid.points] == settings
     assert grid.reference is None
-    listed = fp.sweep(settings[1:3], dynamic=False, reference=False, **FAST)
+    listed = fp.sweep(settings[1:3], "serial", dynamic=False, reference=False, **FAST)
     assert [p.run.same_numbers(q.run) for p, q in zip(listed.points, grid.points[1:3], strict=True)] == [True, True]
 
 
 def test_a_recipe_whose_gradients_cannot_be_checked_has_no_dynamic_run():
-    found = fp.sweep({"scale": [8.0], "recipe": ["mixed_float16", "float16/float32"]}, reference=False, **FAST)
+    grid = {"scale": [8.0], "recipe": ["mixed_float16", "float16/float32"]}
+    found = fp.sweep(grid, "serial", reference=False, **FAST)
     assert [p.settings["recipe"] for p in found.dynamic] == ["mixed_float16"]
 
 
@@ -135,9 +136,20 @@ def test_any_executor_gives_the_same_numbers_in_the_same_order(swept):
     assert [p.exponents for p in found.points] == [p.exponents for p in swept.points]
 
 
+def test_without_an_executor_it_runs_in_processes_of_its_own(swept):
+    found = fp.sweep({"scale": [1.0, 2.0**12, 2.0**30]}, loss_factor=2.0**-8, **FAST)
+    assert all(p.run.same_numbers(q.run) for p, q in zip(found.points, swept.points, strict=True))
+
+
+def test_a_reference_is_trained_where_scales_are_swept_or_asked_for():
+    assert fp.sweep({"seed": [0]}, "serial", **FAST).reference is None
+    assert fp.sweep({"seed": [0]}, "serial", reference=True, **FAST).reference.run.recipe == "float32"
+    assert fp.sweep({"scale": [8.0]}, "serial", reference=False, **FAST).reference is None
+
+
 def test_progress_is_told_after_every_point():
     told = []
-    fp.sweep({"scale": [8.0]}, progress=lambda done, points, settings: told.append((done, points)), **FAST)
+    fp.sweep({"scale": [8.0]}, "serial", progress=lambda done, points, settings: told.append((done, points)), **FAST)
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 

@@ -68,7 +68,8 @@ def test_what_was_saved_is_what_is_read_back(results, tmp_path):
 def test_infinite_and_missing_numbers_survive_a_file(results, tmp_path):
     from dataclasses import replace
 
-    odd = replace(results["float32"], loss=[1.0, float("inf"), float("nan")], scale=[float("-inf")] * 3)
+    loss, scale = [1.0, float("inf"), float("nan")], [float("-inf")] * 3
+    odd = replace(results["float32"], loss=loss, scale=scale, steps=3, skipped=[])
     read = fp.load(odd.save(tmp_path / "odd.json"))
     assert read.same_numbers(odd)
     json.loads((tmp_path / "odd.json").read_text(), parse_constant=lambda name: pytest.fail(name))  # strict JSON

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 
-import numpy as np
 import pytest
 
 import fpsim as fp
@@ -56,7 +55,16 @@ def test_words_stand_on_the_axis_and_the_line_does_not_lead_to_them():
     found = fp.sweep({"scale": [1.0, 8.0]}, "serial", **FAST)
     axes = sweeps.lines(found).axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "8", "dynamic"]
-    assert np.isnan(axes.lines[0].get_ydata()).tolist() == [False, False, True, False]
+    assert [line.get_xdata().tolist() for line in axes.lines] == [[0, 1], [2]]
+    assert axes.lines[1].get_linestyle() == "None"
+
+
+def test_words_have_their_intervals_as_bars():
+    found = fp.sweep({"recipe": RECIPES, "seed": [0, 1, 2]}, "serial", **FAST)
+    axes = sweeps.lines(found).axes[0]
+    low, high = (axes.collections[-1].get_segments()[0][i][1] for i in (0, 1))
+    mean = found.over_seeds()[0].means["final_loss"]
+    assert (low, high) == pytest.approx((mean.mean - mean.half_width, mean.mean + mean.half_width))
 
 
 def test_a_heat_maps_cells_are_the_means(swept):
