@@ -97,8 +97,11 @@ from fpsim.torch_names import float_ as float
 from fpsim.torch_names import int_ as int
 
 if TYPE_CHECKING:
+    from fpsim import widgets
     from fpsim.experiments import sweep
+    from fpsim.experiments.checkpoints import load_checkpoint, save_checkpoint
     from fpsim.experiments.evaluating import evaluate
+    from fpsim.gallery import figures, verify
     from fpsim.observe.anomaly import detect_anomaly
     from fpsim.observe.cost import cost
     from fpsim.observe.explain import Explanation, explain
@@ -114,11 +117,18 @@ _ON_FIRST_USE = {
     "detect_anomaly": "fpsim.observe.anomaly",
     "evaluate": "fpsim.experiments.evaluating",
     "explain": "fpsim.observe.explain",
+    "figures": "fpsim.gallery",
     "inspect": "fpsim.rounding",
+    "load_checkpoint": "fpsim.experiments.checkpoints",
+    "save_checkpoint": "fpsim.experiments.checkpoints",
     "sensitivity": "fpsim.observe.sensitivity",
     "shadow": "fpsim.observe.shadow",
     "sweep": "fpsim.experiments.sweeping",
+    "verify": "fpsim.gallery",
 }
+
+#: Rooms that are imported on first use.
+_ROOMS = ("widgets",)
 
 
 def __getattr__(name: str) -> Any:
@@ -126,8 +136,12 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(_ON_FIRST_USE[name]), name)
+    if name in _ROOMS:
+        from importlib import import_module
+
+        return import_module(f"fpsim.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_FIRST_USE})
+    return sorted({*globals(), *_ON_FIRST_USE, *_ROOMS})

@@ -12,6 +12,9 @@ __all__ = [
     "AnomalyError",
     "ArgumentError",
     "ArgumentTypeError",
+    "CheckpointError",
+    "CheckpointWarning",
+    "CourseError",
     "DataError",
     "FormatError",
     "FpsimError",
@@ -20,6 +23,7 @@ __all__ = [
     "IndexingError",
     "LossScaleOverflowWarning",
     "LossScaleUnderflowWarning",
+    "MissingLibraryError",
     "ObserverError",
     "ObserverWarning",
     "PrecisionError",
@@ -29,6 +33,7 @@ __all__ = [
     "ScalerError",
     "ShapeError",
     "SpoiledGradientWarning",
+    "WorkerLostError",
 ]
 
 
@@ -52,6 +57,16 @@ def expected(op: str, invariant: str, got: str, remedy: str) -> str:
     'matmul: expected inner sizes that agree, got x.shape=(2, 3), w.shape=(4, 5); transpose one of them.'
     """
     return f"{op}: expected {invariant}, got {got}; {remedy}."
+
+
+def shown(text: object, most: int = 100) -> str:
+    r"""What a file or somebody else's error says, fit to stand within a sentence: one line that can be printed.
+
+    >>> shown(ValueError("not a\n\x1b[31mnumber")), shown(MemoryError())
+    ('not a ?[31mnumber', 'MemoryError')
+    """
+    line = " ".join(str(text).split()) or type(text).__name__
+    return "".join(c if c.isprintable() else "?" for c in line[:most])
 
 
 class FpsimError(Exception):
@@ -98,6 +113,22 @@ class ResultsError(FpsimError, ValueError):
     """A results file that is missing, damaged, or not written by fpsim."""
 
 
+class CheckpointError(FpsimError, ValueError):
+    """A checkpoint that is missing, damaged or of another run, or a place where none can be written."""
+
+
+class WorkerLostError(FpsimError, RuntimeError):
+    """What a sweep was to run on takes no work, or loses whatever it takes."""
+
+
+class MissingLibraryError(FpsimError, ImportError):
+    """An optional library that is not installed."""
+
+
+class CourseError(FpsimError, RuntimeError):
+    """A notebook of the course that cannot be carried out or shown."""
+
+
 class ObserverError(FpsimError, RuntimeError):
     """An observer used in a way that has no meaning: left open, in another thread, asked about nothing."""
 
@@ -120,6 +151,10 @@ class AnomalyError(ObserverError, ArithmeticError):
     def __reduce__(self) -> Any:
         """Between processes all but the report is kept: it holds the operations' arrays."""
         return type(self), (str(self),), {k: v for k, v in vars(self).items() if k != "report"}
+
+
+class CheckpointWarning(UserWarning):
+    """The newest checkpoint is damaged, and the one before it was taken."""
 
 
 class ObserverWarning(UserWarning):

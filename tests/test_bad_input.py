@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 
 import fpsim as fp
+from fpsim import plots
+from fpsim.course import check
 from fpsim.errors import (
     ArgumentError,
     ArgumentTypeError,
+    CheckpointError,
     DataError,
     FormatError,
     GradientError,
@@ -257,11 +260,30 @@ ROWS = [
      "inspect: expected mode='nearest_even' for float8_e8m0fnu, got mode='up'; it codes scales only."),
     # Accumulators ----------------------------------------------------------------------------------------------------
     ("unknown order", lambda: fp.Accumulator("float16", order="random"), ArgumentError,
-     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, kahan, exact, got "
+     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, kahan, exact, tensor_core, got "
      "order='random'; choose one; B as in blocked:64."),
     ("blocks without length", lambda: fp.Accumulator("float16", order="blocked"), ArgumentError,
-     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, kahan, exact, got "
+     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, kahan, exact, tensor_core, got "
      "order='blocked'; choose one; B as in blocked:64."),
+    ("tensor core without a block", lambda: fp.Accumulator("float32", order="tensor_core:0"), ArgumentError,
+     "Accumulator: expected tensor_core, or tensor_core:B+E with B from 1 to 1024 and E up to 12, got "
+     "order='tensor_core:0'; tensor_core:8+1 has blocks of 8 and 1 extra bit."),
+    ("tensor core misspelt", lambda: fp.Precision("float16", order="tensor_core:8+"), ArgumentError,
+     "Accumulator: expected tensor_core, or tensor_core:B+E with B from 1 to 1024 and E up to 12, got "
+     "order='tensor_core:8+'; tensor_core:8+1 has blocks of 8 and 1 extra bit."),
+    ("tensor core in float64", lambda: fp.Accumulator("float64", order="tensor_core"), PrecisionError,
+     "Accumulator: expected an accumulator of at most float32's precision, without a rounding mode, for order "
+     "tensor_core, got format=float64, rounding='nearest_even'; use float32 and leave the rounding out."),
+    ("tensor core that rounds", lambda: fp.Accumulator("float32", order="tensor_core", rounding="stochastic"),
+     PrecisionError,
+     "Accumulator: expected an accumulator of at most float32's precision, without a rounding mode, for order "
+     "tensor_core, got format=float32, rounding='stochastic'; use float32 and leave the rounding out."),
+    ("tensor core with fma", lambda: fp.Accumulator("float32", order="tensor_core", fma=True), ArgumentError,
+     "Accumulator: expected order sequential or blocked:B with fma, got order='tensor_core' with fma=True; leave one out."),
+    ("tensor core on float64 data", lambda: fp.Accumulator("float32", order="tensor_core").dot([0.1], [1.0]),
+     PrecisionError,
+     "tensor_core: expected factors that float32 holds, got values that it does not hold; round them first, as with "
+     "fp.round."),
     ("fma in another order", lambda: fp.Accumulator("float16", order="kahan", fma=True), ArgumentError,
      "Accumulator: expected order sequential or blocked:B with fma, got order='kahan' with fma=True; leave "
      "one out."),
@@ -648,7 +670,22 @@ ROWS = [
     ("steps swept and set", lambda: fp.sweep({"steps": [1, 2]}, steps=3), ArgumentError,
      "sweep: expected each argument once, got steps both swept and set; leave one of the two out."),
     ("an executor that is none", lambda: fp.sweep({"scale": [1.0]}, executor=4), ArgumentTypeError,
-     "sweep: expected a concurrent.futures.Executor, got int; leave it out to run here."),
+     "sweep: expected a concurrent.futures.Executor, 'process', 'process:4', 'serial' or 'dask://host:port', got int; "
+     "leave it out for a process on each core."),
+    ("an executor's name that is none", lambda: fp.sweep({"scale": [1.0]}, executor="threads"), ArgumentError,
+     "sweep: expected 'process', 'process:4', 'serial' or 'dask://host:port', got executor='threads'; leave it out for "
+     "a process on each core."),
+    ("a list of points that are none", lambda: fp.sweep([1.0]), ArgumentTypeError,
+     "sweep: expected points that are dicts, got 1.0 among them; as in {'scale': 8.0}."),
+    ("an empty list of points", lambda: fp.sweep([]), ArgumentError,
+     "sweep: expected a grid with at least one point, got []; give {'scale': [...]}."),
+    ("a million points", lambda: fp.sweep({"seed": range(10**6)}), ArgumentError,
+     "sweep: expected at most 10,000 points unless confirmed, got 1,000,000; pass yes=True (--yes) if all of them are "
+     "meant."),
+    ("a file of weights that all points write", lambda: fp.sweep({"seed": [0, 1]}, weights="w.npz"), ArgumentError,
+     "sweep: expected a file for each point, got weights='w.npz' for all 2 points; sweep weights too, or leave it out."),
+    ("a sweep in which nothing can be trained", lambda: fp.sweep({"seed": [0, 1]}, recipe="flaot16"), ArgumentError,
+     "recipe: expected a recipe's name, got 'flaot16'; did you mean float16, bfloat16, float64, mixed_float16?."),
     ("a negative scale", lambda: fp.train(scale=-1.0), ArgumentError,
      "scaler: expected a scale that float32 holds, above 0, got scale=-1.0; try 65536.0."),
     ("a loss factor of 0", lambda: fp.train(loss_factor=0.0), ArgumentError,
@@ -782,6 +819,63 @@ ROWS = [
      "train: expected a name ending in .npz or .safetensors, got weights='w.pt'; rename it."),
     ("weights into no folder", lambda: fp.train(steps=1, weights="/nowhere/w.npz"), ArgumentError,
      "train: expected a folder that exists, got weights='/nowhere/w.npz'; make the folder first."),
+    ("no steps between checkpoints", lambda: fp.train(checkpoint="/nowhere/c", checkpoint_every=0), ArgumentError,
+     "train: expected a whole number of steps, at least 1, got checkpoint_every=0; leave it out for ten a run."),
+    ("checkpoints without a folder", lambda: fp.train(checkpoint_every=5), ArgumentError,
+     "train: expected a folder for the checkpoints, got checkpoint_every=5 alone; add checkpoint='runs/a'."),
+    ("resumed from nothing", lambda: fp.train(resume="/nowhere"), CheckpointError,
+     "resume: expected a folder with checkpoints, got none in '/nowhere'; name one given as checkpoint=."),
+    ("a checkpoint of a step before the first", lambda: fp.save_checkpoint("/nowhere", -1), ArgumentError,
+     "save_checkpoint: expected a step of at least 0, got step=-1; count them from 0."),
+    ("an object in a checkpoint", lambda: fp.save_checkpoint("/nowhere", 1, net=object()), ArgumentTypeError,
+     "checkpoint: expected numbers, texts, arrays and tensors, got object; leave it out."),
+    ("a checkpoint that is not there", lambda: fp.load_checkpoint("/nowhere/step-000001.checkpoint"), CheckpointError,
+     "resume: expected a folder with checkpoints, got none in '/nowhere/step-000001.checkpoint'; name one given as "
+     "checkpoint=."),
+    ("a theme that does not exist", lambda: plots.bits(0.1, theme="drak"), ArgumentError,
+     "bits: expected a theme of light, dark, got theme='drak'; choose dark."),
+    ("bits of nothing", lambda: plots.bits(), ArgumentError,
+     "bits: expected a value or a code, got neither; give one of them."),
+    ("a line of too many numbers", lambda: plots.number_line("float16", 0, 1), ArgumentError,
+     "number_line: expected at most 400 numbers, got 15361 of float16; move low and high closer together."),
+    ("a staircase from zero", lambda: plots.ulp_staircase("float16", 0, 1), ArgumentError,
+     "ulp_staircase: expected 2**-400 <= low < high <= 2**400, got low=0, high=1; give a range of magnitudes."),
+    ("exponents of zeros", lambda: plots.exponents([0.0]), ArgumentError,
+     "exponents: expected a number that is not zero, got none in 'values'; choose other values to draw."),
+    ("curves of no recipe", lambda: plots.training_curves({}), ArgumentError,
+     "training_curves: expected a mapping of recipe to runs, got an empty one; give one series at least."),
+    ("curves of no run", lambda: plots.training_curves({"float16": []}), ArgumentError,
+     "training_curves: expected a run of 'float16', at least one, got none; train it, or leave it out."),
+    ("deviation from a shorter run", lambda: plots.deviation({"float16": [1.0, 2.0]}, [1.0]), ShapeError,
+     "deviation: expected a reference of the same steps and seeds, got float16.shape=(1, 2), reference.shape=(1, 1); "
+     "train it for as many steps and seeds."),
+    ("a timeline without scales", lambda: plots.scale_timeline([1.0]), ArgumentTypeError,
+     "scale_timeline: expected a Run, got list without scale; pass what fp.train returns."),
+    ("errors of another n", lambda: plots.error_growth([4, 8], {"kahan": [1.0]}, "float16"), ShapeError,
+     "error_growth: expected an error for each n, got 1 of 'kahan' for 2 n; give as many."),
+    ("a stop that was never reached", lambda: plots.running_sum({"s": [1.0]}, stop={"s": 3}), ArgumentError,
+     "running_sum: expected stops of the sums, got stop={'s': 3}; name one of s, and a term that was added."),
+    ("percent as a share", lambda: plots.lost_updates({"float16": {"fc1": 25.0}}), ArgumentError,
+     "lost_updates: expected shares from 0 to 1, got fc1=25.0; divide the lost by the nonzero updates."),
+    ("ratios without updates", lambda: plots.update_ratios([np.inf]), ArgumentError,
+     "update_ratios: expected a finite ratio above 0, got none of 'ratios'; divide |weights| by |updates|."),
+    ("a map of one number", lambda: plots.error_map({"fc1": 0.1}), ArgumentTypeError,
+     "error_map: expected a report or a mapping of mappings, got dict; pass fp.shadow()'s report, or "
+     "{module: {pass: error}}."),
+    ("a loss scale beyond the slider", lambda: fp.widgets.loss_scale(exponent=30), ArgumentError,
+     "loss_scale: expected loss scale of 0, 1, ..., 24, got exponent=30; choose 24."),
+    ("an order that was not recorded", lambda: fp.widgets.accumulate(order="pairwize"), ArgumentError,
+     "accumulate: expected order of sequential, pairwise, blocked:64, kahan, got order='pairwize'; choose pairwise."),
+    ("terms that were not recorded", lambda: fp.widgets.accumulate("1/n"), ArgumentError,
+     "accumulate: expected terms of 1, 0.1, 1/k, got terms='1/n'; choose 1/k, 1."),
+    ("bits without a sign", lambda: fp.widgets.bits("1", ["float8_e8m0fnu"]), ArgumentError,
+     "bits: expected formats with a sign, at least one, got float8_e8m0fnu; choose another."),
+    ("a format of too many bits", lambda: fp.widgets.format_designer(12, 3), ArgumentError,
+     "format_designer: expected exponent bits of 2, 3, ..., 8, got exponent_bits=12; choose 8."),
+    ("an exercise that there is not", lambda: check("ex3.2", 1), ArgumentError,
+     "check: expected the name of an exercise, got exercise='ex3.2'; the nearest is ex03.2."),
+    ("a number as an exercise", lambda: check(3.2, 1), ArgumentTypeError,
+     "check: expected the name of an exercise, got exercise=3.2; write check('ex03.2', answer)."),
 ]  # fmt: skip
 
 

@@ -6,12 +6,11 @@ Layer 6. Answers the engine's question "in what precision does this operation ru
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
-from fpsim.autograd.context import using
+from fpsim.autograd.context import enter, leave
 from fpsim.autograd.op import OPS
 from fpsim.autograd.tensor import is_device, note_device
 from fpsim.errors import ArgumentError, expected
@@ -180,7 +179,6 @@ class autocast:
             dtype = device_type
         precision = self._precision(float16 if dtype is None else dtype)
         self._rules = OpPrecisions(precision) if enabled else None
-        self._blocks: list[AbstractContextManager[Any]] = []
 
     @staticmethod
     def _precision(dtype: Any) -> Precision:
@@ -197,13 +195,11 @@ class autocast:
         return self._rules
 
     def __enter__(self) -> autocast:
-        block = using(autocast=self._rules)
-        block.__enter__()
-        self._blocks.append(block)
+        enter(autocast=self._rules)
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._blocks.pop().__exit__(*exception)
+        leave()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorate `function`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -263,6 +263,22 @@ def using(**changes: Any) -> Iterator[Context]:
         _CURRENT.reset(token)
 
 
+#: How to undo the blocks that were entered and not left, here: one object, as a decorator has, serves many threads.
+_ENTERED: ContextVar[tuple[Token[Context], ...]] = ContextVar("fpsim_entered", default=())
+
+
+def enter(**changes: Any) -> None:
+    """Replace fields of the context until `leave`, for blocks that are classes: `using` cannot be entered twice."""
+    _ENTERED.set((*_ENTERED.get(), _CURRENT.set(replace(_CURRENT.get(), **changes))))
+
+
+def leave() -> None:
+    """Put back what was before the last `enter` of this thread or task."""
+    *outer, last = _ENTERED.get()
+    _ENTERED.set(tuple(outer))
+    _CURRENT.reset(last)
+
+
 class no_grad:  # PyTorch's name
     """No operation is recorded inside: a `with` block, or a decorator ``@fp.no_grad()``.
 
@@ -277,10 +293,10 @@ class no_grad:  # PyTorch's name
     enabled = False
 
     def __enter__(self) -> None:
-        self._token = _CURRENT.set(replace(_CURRENT.get(), grad_enabled=self.enabled))
+        enter(grad_enabled=self.enabled)
 
     def __exit__(self, *exception: object) -> None:
-        _CURRENT.reset(self._token)
+        leave()
 
     def __call__(self, function: Any) -> Any:
         """Decorate `function`."""

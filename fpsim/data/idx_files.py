@@ -22,6 +22,10 @@ __all__ = ["idx", "read_idx"]
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 CHUNK = 1 << 20
+#: Bytes of values; EMNIST, the largest of the family, has a quarter of that. More would be a bomb.
+LARGEST = 1 << 31
+#: A frame holds at most so many times the pixels of its image: millions of images of one pixel would be a bomb too.
+LARGEST_FRAME = 64
 
 
 def idx(path: str | Path, size: int = 32) -> Images | np.ndarray:
@@ -90,6 +94,8 @@ def _parse(file: io.BufferedIOBase, path: Path) -> np.ndarray:
     claimed = math.prod(shape) * dtype.itemsize
     if claimed == 0:
         raise refuse("at least one value", f"shape={shape}")
+    if claimed > LARGEST:
+        raise refuse(f"at most {LARGEST} bytes of values", f"shape={shape}")
     values = bytearray()
     while len(values) <= claimed and (chunk := file.read(CHUNK)):
         values += chunk
@@ -108,6 +114,10 @@ def _part(folder: Path, part: str, size: int) -> tuple[np.ndarray, np.ndarray]:
     if y.shape != pixels.shape[:1] or y.dtype != np.uint8:
         got = f"{y.dtype} {y.shape} in {labels.name}"
         raise DataError(expected("idx", f"{len(pixels)} labels as uint8", got, "fetch both files again"))
+    h, w = pixels.shape[1:]
+    if isinstance(size, int) and LARGEST_FRAME * h * w < size * size:
+        got = f"{h}x{w} in {images.name}"
+        raise DataError(expected("idx", f"images that fill a part of {size}x{size}", got, "choose a smaller size="))
     return framed("idx", pixels, size), y.astype(np.int64)
 
 

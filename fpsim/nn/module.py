@@ -377,7 +377,7 @@ class Module:
         keys = LoadedKeys([n for n in own if n not in state_dict], [n for n in state_dict if n not in own])
         if strict and any(keys):
             found = zip(("missing", "unknown"), keys, strict=True)
-            got = "; ".join(f"{what} {', '.join(names)}" for what, names in found if names)
+            got = "; ".join(f"{what} {_some(names)}" for what, names in found if names)
             raise ArgumentError(expected("load_state_dict", "the network's own names", got, "or pass strict=False"))
         values = {name: _array(state_dict[name]) for name in own if name in state_dict}
         for name, value in values.items():
@@ -423,6 +423,12 @@ def _repeats(parts: list[tuple[str, str]]) -> list[tuple[str, str]]:
         lines.append((first, shown) if first == last else (f"{first}-{last}", f"{i - start} x {shown}"))
         start = i
     return lines
+
+
+def _some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(name[:50] for name in names[:10]) + more
 
 
 def _array(value: Any) -> Array:

@@ -242,7 +242,7 @@ def _run(
     if isinstance(moved, tuple):
         left, right = moved
         if work is np.float32 and base is not None:  # there PyTorch fuses it with the sum; float64 holds it exactly
-            return (base + left.astype(np.float64) * right).astype(np.float32)
+            return (base + np.multiply(left, right, dtype=np.float64)).astype(np.float32)
         moved = left * right
     return moved if base is None else to_work(work, base) + moved
 

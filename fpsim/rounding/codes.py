@@ -280,7 +280,7 @@ def nextafter(x: Any, y: Any, fmt: Any) -> Any:
     except ValueError:
         got = f"{start.shape}, {goal.shape}"
         raise ShapeError(expected("nextafter", "shapes that broadcast", got, "make the sizes equal or 1")) from None
-    tiny = Wide(np.where(start == 0, 0.5, np.abs(Wide.of(start).hi)), 0, 0)
+    tiny = Wide(np.where((start == 0) | np.isinf(start), 0.5, np.abs(Wide.of(start).hi)), 0, 0)  # not inf - inf
     tiny.exponent = np.where(start == 0, -2000, Wide.of(start).exponent - 60)  # any distance below half an ulp will do
     above = round_to(start + tiny, fmt, "up").astype(np.float64)
     below = round_to(start - tiny, fmt, "down").astype(np.float64)

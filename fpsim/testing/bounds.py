@@ -237,7 +237,9 @@ def _rows(op: str, x: Any, y: Any, axis: Any) -> tuple[Iterator[tuple[tuple[int,
 def _summed(op: str, terms: list[Any], acc: Accumulator) -> _Sum:
     if not all(math.isfinite(t) for t in terms):
         raise ArgumentError(expected(op, "finite inputs", "inf or nan among them", "bounds say nothing about those"))
-    order = "sequential" if acc.order in (None, "blas") else acc.order
+    order = "sequential" if acc.order in (None, "blas") else str(acc.order)
+    if order.partition(":")[0] not in _OF_ORDER:
+        raise ArgumentError(expected(op, "an order with a proven bound", f"order={order!r}", "use another one"))
     numbers = [Fraction(t) for t in terms]
     return _Sum(numbers, grid_of(acc.format), order, acc.fma, acc.rounding, acc.saturate)
 

@@ -82,6 +82,13 @@ def test_nextafter_of_what_is_no_number_of_the_format_is_the_first_on_the_way(na
         assert np.array_equal(fp.nextafter(-x, -np.inf, name), -table[1:])
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_from_infinity_the_first_number_is_the_largest_if_the_format_rounds_it_to_one(name):
+    fmt = fp.Format(name)
+    expected = fmt.max if fmt.has_inf or not fmt.has_nan else np.nan
+    assert_same(fp.nextafter([np.inf, -np.inf], [0.0, 1.0], name), np.array([expected, -expected]))
+
+
 @draw.law(200)
 @given(st.data())
 def test_a_step_there_and_back_is_no_step(data):
