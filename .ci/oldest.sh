@@ -13,5 +13,5 @@ for kernels in off always; do
 done
 export FPSIM_NUMBA=off CI=1 MPLBACKEND=Agg
 "$folder/bin/python" -m pytest -q -p no:cacheprovider -n "${OLDEST_WORKERS:-auto}" \
-  tests/test_formats.py tests/rounding tests/accumulate tests/autograd tests/optim tests/amp tests/nn tests/ops/test_ties.py \
-  tests/data tests/plots tests/test_cli.py tests/test_bad_input.py tests/test_traps.py --deselect tests/accumulate/test_compiled.py
+  tests/test_formats.py tests/rounding/test_{round,neighbours,codes,kernel,paired}.py tests/accumulate/test_orders.py \
+  tests/autograd tests/optim tests/test_bad_input.py tests/test_traps.py tests/plots/test_comparison.py

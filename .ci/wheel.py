@@ -40,8 +40,8 @@ def look_into(wheel: Path, sdist: Path) -> None:
     """The wheel is pure and holds the package, its data, its licences and nothing else."""
     with zipfile.ZipFile(wheel) as archive:
         names, size = set(archive.namelist()), wheel.stat().st_size
-    tracked = subprocess.run(["git", "ls-files", "fpsim"], cwd=ROOT, check=False, capture_output=True, text=True)
-    missing = (DATA | {name for name in tracked.stdout.split() if name.endswith(".py")}) - names
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fpsim").rglob("*.py")}
+    missing = (DATA | modules) - names
     others = {name for name in names if not name.startswith(("fpsim/", "fpsim_lab-"))}
     assert wheel.name.endswith("-py3-none-any.whl"), f"{wheel.name} is not pure"
     assert not missing, f"not in the wheel: {sorted(missing)}"

@@ -155,7 +155,7 @@ class Format:
     def emax(self) -> int:
         """Exponent of the largest finite number."""
         top = 2**self.exponent_bits - 1 - self.bias
-        if self.specials in ("ieee", "scale") or (self.specials == "fn" and self.significand_bits == 0):
+        if self.specials in ("ieee", "scale"):
             top -= 1
         return top
 

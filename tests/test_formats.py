@@ -253,3 +253,18 @@ def test_all_values_refuses_formats_of_more_than_16_bits(name):
 def test_formats_that_hold_each_other_are_equal(a, b):
     if fp.Format(a).holds(fp.Format(b)) and fp.Format(b).holds(fp.Format(a)):
         assert fp.Format(a) == fp.Format(b)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "emin", "emax", "largest"),
+    [
+        ({"exponent_bits": 2, "significand_bits": 1, "bias": 10}, -9, -8, 1.5 * 2.0**-8),
+        ({"exponent_bits": 2, "significand_bits": 1, "bias": -10}, 11, 12, 1.5 * 2.0**12),
+        ({"exponent_bits": 3, "significand_bits": 1, "specials": "fn"}, -2, 4, 16.0),
+        ({"exponent_bits": 3, "significand_bits": 1, "specials": "fnuz"}, -3, 3, 12.0),
+    ],
+)
+def test_a_bias_moves_the_range_and_specials_take_codes_from_its_top(keywords, emin, emax, largest):
+    fmt = fp.Format(**keywords)
+    assert (fmt.emin, fmt.emax, fmt.max) == (emin, emax, largest)
+    assert fp.all_values(fmt)[np.isfinite(fp.all_values(fmt))].max() == largest

@@ -137,7 +137,12 @@ def _notes(exercise: Exercise) -> str:
 
 
 def _short(answer: Any) -> str:
-    return getattr(answer, "__name__", None) or " ".join(repr(answer).split())
+    """An answer as it is written, the same in every process: a set in order, a function by its name."""
+    if isinstance(answer, set | frozenset):
+        return "{" + ", ".join(sorted(map(repr, answer))) + "}"
+    if callable(answer):
+        return getattr(answer, "__name__", type(answer).__name__).strip("_").replace("<lambda>", "a function")
+    return " ".join(repr(answer).split())
 
 
 def _refuse_torn_marks(source: Path, cell: Cell) -> None:

@@ -6,6 +6,7 @@ Layer 8. Puts the parts in `fpsim.experiments.sweeps` together; `training` train
 from __future__ import annotations
 
 import pickle
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -168,7 +169,8 @@ def carry_out(
         missing = {key: c for key, c in wanted.items() if key not in known}
         done, failed = len(wanted) - len(missing), sum(known[key] is not None for key in wanted if key in known)
         if missing:
-            main = executor != "serial" and _needs_main(c.arguments for c in missing.values())
+            own = executor is None or (isinstance(executor, str) and executor.startswith("process"))
+            main = own and _needs_main(c.arguments for c in missing.values())
             began, computed = time.monotonic(), 0
             with opened(executor, main) as opened_executor:
                 tasks = ((key, c.arguments) for key, c in missing.items())
@@ -190,13 +192,23 @@ def _needs_main(points: Iterable[Mapping[str, Any]]) -> bool:
         for name, value in arguments.items()
         if not isinstance(value, str | int | float | None)
     }
-    return any(b"__main__" in _sent(name, value) for name, value in objects.values())
+    for name, value in objects.values():
+        if b"__main__" in _sent(name, value):
+            if not hasattr(sys.modules["__main__"], "__file__"):  # a notebook, which no other process can import
+                raise _cannot_be_sent(name, value)
+            return True
+    return False
 
 
 def _sent(name: str, value: Any) -> bytes:
     try:
         return pickle.dumps(value)
     except (pickle.PicklingError, AttributeError, TypeError):
-        remedy = "define what it holds at the top of a module, or use executor='serial'"
-        invariant = "arguments that can be sent to another process"
-        raise ArgumentTypeError(expected("sweep", invariant, f"{name}={value!r}", remedy)) from None
+        raise _cannot_be_sent(name, value) from None
+
+
+def _cannot_be_sent(name: str, value: Any) -> ArgumentTypeError:
+    remedy = "define what it holds at the top of a module, or use executor='serial'"
+    return ArgumentTypeError(
+        expected("sweep", "arguments that can be sent to another process", f"{name}={value!r}", remedy)
+    )

@@ -164,8 +164,10 @@ def _fast_kernel(dtype: np.dtype[Any], fmt: Format) -> Kernel | None:
     same_exponents = (fmt.exponent_bits, fmt.bias, fmt.specials) == (work.exponent_bits, work.bias, "ieee")
     if same_exponents:
         return _by_dropping_bits
-    # the magic number 1.5 * 2**(e + stored - m) must not overflow, and must leave a bit to round to
-    if fmt.significand_bits <= work.significand_bits - 2 and fmt.emax + 1 + work.significand_bits <= work.emax:
+    # the magic number 1.5 * 2**(e + stored - m) must not overflow, and must leave a bit to round to; and where the work
+    # type's numbers are subnormal, its exponent field no longer says where the format's last place is
+    in_range = fmt.emin >= work.emin and fmt.emax + 1 + work.significand_bits <= work.emax
+    if in_range and fmt.significand_bits <= work.significand_bits - 2:
         return _by_magic
     return None
 

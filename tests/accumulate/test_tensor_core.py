@@ -207,3 +207,13 @@ def test_parsing():
     assert TensorCore.parse("tensor_core") == TensorCore(4, 0)
     assert TensorCore.parse("tensor_core:16") == TensorCore(16, 0)
     assert TensorCore.parse("tensor_core:16+2") == TensorCore(16, 2)
+
+
+def test_rows_without_special_values_are_what_they_are_alone():
+    acc = fp.Accumulator("float32", order="tensor_core")
+    x = np.array([[1.0, 2.0, 0.5], [np.inf, 1.0, 1.0], [np.nan, 1.0, 1.0], [0.25, -3.0, 1.0]])
+    y = np.array([[1.0], [1.5], [2.0]])
+    made = acc.matmul(x, y)[:, 0]
+    assert made[[0, 3]].tolist() == [5.0, -2.25]
+    assert made[1] == np.inf
+    assert np.isnan(made[2])

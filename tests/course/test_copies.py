@@ -1,7 +1,11 @@
 """The students' and the teachers' notebooks: in step with their sources, valid, the same bytes on every machine."""
 
+import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,6 +173,20 @@ def test_the_readmes_table_is_made_anew(folder):
     assert text.startswith("Before.\n<!-- exercises -->\n| exercise |")
     assert text.endswith("|\n<!-- end -->\nAfter.\n")
     assert write_copies(folder) == []
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_the_bytes_do_not_depend_on_the_process(seed):
+    """Neither sets, in the order of their hashes, nor objects shown by their addresses."""
+    program = (
+        "import hashlib, pathlib, sys; from fpsim.course.copies import copies\n"
+        "texts = ''.join(copies(path)['teacher'] for path in map(pathlib.Path, sys.argv[1:]))\n"
+        "print(hashlib.sha256(texts.encode()).hexdigest())"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    printed = subprocess.check_output([sys.executable, "-c", program, *map(str, SOURCES)], text=True, env=environment)
+    texts = "".join(copies(source)["teacher"] for source in SOURCES)
+    assert printed.strip() == hashlib.sha256(texts.encode()).hexdigest()
 
 
 def test_a_copy_whose_source_is_gone_is_removed(folder):

@@ -89,6 +89,10 @@ def test_from_infinity_the_first_number_is_the_largest_if_the_format_rounds_it_t
     assert_same(fp.nextafter([np.inf, -np.inf], [0.0, 1.0], name), np.array([expected, -expected]))
 
 
+def test_of_nan_and_towards_nan_is_nan():
+    assert np.isnan(fp.nextafter([np.nan, 1.0, np.nan], [1.0, np.nan, np.nan], "float16")).all()
+
+
 @draw.law(200)
 @given(st.data())
 def test_a_step_there_and_back_is_no_step(data):

@@ -1,5 +1,6 @@
 """Real processes, threads and this process: the same bits, pinned threads, dead workers, scripts without a guard."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from types import ModuleType
 
 import pytest
 
@@ -15,7 +17,7 @@ from fpsim.experiments.sweeps import executors
 from fpsim.experiments.sweeps.executors import Processes, _environment, checked, opened
 from fpsim.gallery.reruns import rerun
 from fpsim.kernels import pinning
-from tests.experiments.sweeps.networks import DEADLY, MORTAL, NOTE, UNSOUND
+from tests.experiments.sweeps.networks import DEADLY, MORTAL, NOTE, SMALLEST, UNSOUND
 
 FAST = {"scenario": "rounding", "steps": 3}
 
@@ -206,14 +208,21 @@ def test_without_distributed_a_cluster_is_an_error(monkeypatch):
         fp.sweep({"seed": [0]}, "dask://127.0.0.1:8786", **FAST)
 
 
-def test_arguments_that_cannot_be_sent_are_refused(pool):
-    import dataclasses
-
-    from fpsim.experiments.scenario import SCENARIOS
-
-    own = dataclasses.replace(SCENARIOS["rounding"], network=lambda: None)
+def test_arguments_that_cannot_be_sent_are_refused_where_they_would_have_to_be():
+    own = dataclasses.replace(SMALLEST, name="own", network=lambda: SMALLEST.network())
     with pytest.raises(fp.ArgumentTypeError, match="sweep: expected arguments that can be sent to another process"):
-        fp.sweep({"scenario": [own]}, pool)
+        fp.sweep({"scenario": [own]}, "process:1", steps=2)
+    with ThreadPoolExecutor(1) as threads:
+        assert fp.sweep({"scenario": [own]}, threads, steps=2).failures == []
+
+
+def test_what_a_notebook_defines_cannot_be_sent(monkeypatch):
+    main = ModuleType("__main__")  # without a file
+    main.network = type("network", (), {"__module__": "__main__"})
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    own = dataclasses.replace(SMALLEST, name="own", network=main.network)
+    with pytest.raises(fp.ArgumentTypeError, match=r"at the top of a module, or use executor='serial'\."):
+        fp.sweep({"scenario": [own]}, "process:1", steps=2)
 
 
 # A killed sweep ------------------------------------------------------------------------------------------------------
