@@ -230,7 +230,9 @@ def judge_here(work, mutant, items, plugin, anew):
                     return True
             return False
         return True
-    names = [item.nodeid for item in items]  # what runs at import has changed: import it all again
+    # What runs at import has changed: import it all again. Errs to the careful side: some of these mutants are said to
+    # survive though a new process kills them.
+    names = [item.nodeid for item in items]
     for name in [n for n in sys.modules if n.partition(".")[0] in ("fpsim", "tests", "benchmarks", "conftest")]:
         del sys.modules[name]
     get_code = importlib.machinery.SourceFileLoader.get_code

@@ -38,7 +38,10 @@ def setting() -> str:
 @cache
 def available() -> bool:
     """Whether numba is installed."""
-    return importlib.util.find_spec("numba") is not None
+    try:
+        return importlib.util.find_spec("numba") is not None
+    except ImportError:  # (an import hook may say no in its own way)
+        return False
 
 
 def compiled(seconds: float) -> Any:
