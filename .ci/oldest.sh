@@ -14,4 +14,4 @@ done
 export FPSIM_NUMBA=off CI=1 MPLBACKEND=Agg
 "$folder/bin/python" -m pytest -q -p no:cacheprovider -n "${OLDEST_WORKERS:-auto}" \
   tests/test_formats.py tests/rounding/test_{round,neighbours,codes,kernel,paired}.py tests/accumulate/test_orders.py \
-  tests/autograd tests/optim tests/test_bad_input.py tests/test_traps.py
+  tests/autograd tests/optim tests/plots/test_comparison.py tests/test_bad_input.py tests/test_traps.py

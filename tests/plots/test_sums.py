@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import PolyCollection
 
 import fpsim as fp
 from fpsim.plots import error_growth, running_sum
@@ -33,7 +33,7 @@ def test_of_several_trials_the_root_mean_square_and_the_range_are_drawn():
     trials = np.array([[1e-4, -3e-4, 1e-3, 2e-3], [1e-4, 4e-4, 3e-3, 0.0]])
     made = error_growth(N, {"pairwise": trials}, "float16")
     np.testing.assert_allclose(by_label(made)["pairwise"].get_ydata(), np.sqrt((trials**2).mean(axis=0)), rtol=1e-15)
-    (band,) = [c for c in made.axes[0].collections if isinstance(c, FillBetweenPolyCollection)]
+    (band,) = [c for c in made.axes[0].collections if isinstance(c, PolyCollection)]
     vertices = np.concatenate([p.vertices for p in band.get_paths()])
     at = vertices[vertices[:, 0] == 16, 1]
     assert (at.min(), at.max()) == (3e-4, 4e-4)

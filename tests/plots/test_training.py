@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import PolyCollection
 
 import fpsim as fp
 from fpsim.experiments.results import Comparison
@@ -32,7 +32,7 @@ def bands(axes):
     """Lower and upper edges of the bands, by step."""
     found = []
     for collection in axes.collections:
-        if isinstance(collection, FillBetweenPolyCollection):
+        if isinstance(collection, PolyCollection):
             vertices = np.unique(np.concatenate([p.vertices for p in collection.get_paths()]), axis=0)
             steps = np.unique(vertices[:, 0])
             edges = [vertices[vertices[:, 0] == step, 1] for step in steps]
