@@ -245,13 +245,15 @@ g = g[np.isfinite(g)]
 largest = g[fp.round(0.001 * g**2, "float16") == 0].max()
 print(f"in float16 epsilon, 1e-8, is {fp.round(1e-8, 'float16')}, and 0.001 g^2 is 0 for |g| up to {largest:.3g}")
 for options in ({}, {"eps": 1e-7}, {"eps": 1e-4}, {"state": "float32"}, {"master": "float32"}):
-    after = "   ".join(f"{gradient:g}: {adam_step(gradient, **options):.6f}" for gradient in (0.01, 0.0001, 0.0))
+    after = "   ".join(f"{gradient:g}: {adam_step(gradient, **options):.6f}" for gradient in (0.01, 0.001, 0.0001, 0.0))
     print(f"Adam {options!s:24} gradient {after}")
 
 # %% [markdown]
 # v = 0.001 g^2 underflows for gradients that are not even small, and 1e-8 is below half of the smallest
-# number: the step is m / 0, or 0 / 0. Keras's 1e-7 avoids the nan and takes a huge step instead. What helps
-# is to keep the optimizer's state (or the whole update) in float32.
+# number: the step is m / 0, or 0 / 0. Keras's 1e-7 avoids the nan and takes a huge step instead. A larger eps,
+# 1e-4, is no cure either: with v = 0 the step is lr m / eps, three times too long at 0.0003 and ten times at 0.001,
+# and right only where the gradient happens to be eps. What helps is to keep the optimizer's state (or the whole
+# update) in float32.
 #
 # The running mean itself is an accumulator: v = 0.999 v + 0.001 g^2 adds a thousandth at a time.
 #

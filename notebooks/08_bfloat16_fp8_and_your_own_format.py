@@ -58,14 +58,15 @@ from fpsim.plots.style import PALETTE, tidy
 
 # %%
 names = ("float32", "float16", "bfloat16", "e6m9", "float8_e5m2", "float8_e4m3fn", "float4_e2m1fn")
-print(f"{'format':>14} bits exp. sig. digits    largest   smallest   1 + eps")
+print(f"{'format':>14} bits exp. stored digits    largest   smallest   1 + eps")
 for name in names:
     fmt = fp.Format(name)
-    print(f"{name:>14} {fmt.bits:4} {fmt.exponent_bits:4} {fmt.significand_bits:4} {fmt.decimal_digits:6.2f} ", end="")
-    print(f"{fmt.max:10.4g} {fmt.smallest_subnormal:10.2g} {1 + fmt.eps:9.7g}")
+    print(f"{name:>14} {fmt.bits:4} {fmt.exponent_bits:4} {fmt.significand_bits:6} {fmt.decimal_digits:6.2f} ", end="")
+    print(f"{fmt.max:10.4g} {fmt.smallest_subnormal:10.2g} {1 + fmt.eps:11.9g}")
 
 # %% [markdown]
-# bfloat16 is float32 without its last 16 bits: the same exponents, 8 significant bits. `e6m9` is a division
+# ("stored" counts the significand bits that are stored; the leading 1 comes on top.) bfloat16 is float32 without
+# its last 16 bits: the same exponents, 8 significant bits, 7 of them stored. `e6m9` is a division
 # that nobody standardised but some have used (Wang et al., 2018; IBM's DLFloat, 2019); here it is one string:
 # `fp.Format("e6m9")`.
 #
@@ -135,7 +136,7 @@ for x in (448.0, 464.0, 465.0, 1e9):
     print(f"saturating {fp.round(x, 'float8_e4m3fn', saturate=True)}")
 
 # %% [markdown]
-# Almost half of them lie between -1 and 1, as in every format. Beyond the end E4M3 has only NaN to offer, so
+# Almost half of them lie between -1 and 1, as in most formats. Beyond the end E4M3 has only NaN to offer, so
 # that conversions to FP8 usually *saturate*: too large becomes the largest.
 #
 # ## 4. Which division?
@@ -212,7 +213,7 @@ plt.show()
 # FP8; sums are accumulated in float32. In one row the weights are *updated* in FP8 too, in the others in
 # float32 copies.
 #
-# **Predict.** Three significant bits, 12 % from number to number. Which rows learn?
+# **Predict.** Four significant bits, three of them stored: up to 12 % from number to number. Which rows learn?
 
 # %%
 scenario = replace(fp.experiments.SCENARIOS["rounding"], lr=0.1, momentum=0.5, steps=150)

@@ -108,8 +108,8 @@ EXERCISES = (
         "ex06.4",
         right=lambda: _trail(_rule),
         measure=_trail,
-        hint="return two numbers, the new scale and the new count. Bad gradients: halve, and count from 0 again. Good "
-        "ones: count one more; when it reaches 3, double and count from 0 again",
+        hint="return two numbers, the new scale and the new count. Try it by hand: which gradients are bad (there are "
+        "two kinds), at which good step does it double, and what is the count after it has?",
         wrong=[
             (_misses_infinities, "what about gradients that are infinite? They are no nan, not yet"),
             (_counts_on, "a bad step must end the row of good ones: three *in a row*"),

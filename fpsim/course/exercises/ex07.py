@@ -105,8 +105,8 @@ EXERCISES = (
         "ex07.4",
         right=lambda: _biases(_stochastic),
         measure=_biases,
-        hint='fp.round(x, "float16", mode="down") and mode="up" are the neighbours. Go up where the draw is below '
-        "(x - down) / (up - down), and leave a number of float16 as it is",
+        hint='fp.round(x, "float16", mode="down") and mode="up" are the neighbours. How often must it be the upper '
+        "one, if x lies a tenth of the way above the lower one? And if x is a number of float16?",
         wrong=[
             (_fair, "each of the two neighbours comes up equally often, wherever x lies: on average it is the middle"),
             (_nearest, "this is rounding to nearest: every draw gives the same neighbour. What are the draws for?"),

@@ -92,8 +92,8 @@ EXERCISES = (
         "ex10.4",
         right=lambda: _intervals(_paired),
         measure=_intervals,
-        hint="the seeds are the same for both, so look at the differences a - b: their mean, and 2.776 times their "
-        "standard deviation (n - 1 below) divided by sqrt(n)",
+        hint="the seeds are the same for both: what is it whose mean has an interval? And how does the spread of one "
+        "value become that of a mean? (sign: a minus b; the half width, not the whole)",
         wrong=[
             (_unpaired, "this takes the two as independent. They share their seeds: look at the differences"),
             (_of_one_run, "this is the spread of single runs; the mean of n of them varies less"),
