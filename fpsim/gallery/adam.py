@@ -94,7 +94,7 @@ def draw(numbers: dict[str, Any]) -> Any:
     left.axvspan(gradient[0] / 8, least, color=palette[2], alpha=0.15, linewidth=0)
     left.text(
         gradient[0] / 6, 1.92,
-        "float16: its square, times 0.001, is 0,\nso the update is infinite\n(nan where the gradient is 0)",
+        "float16: the square of the gradient,\ntimes 0.001, is 0: infinite update\n(nan where the gradient is 0)",
         fontsize=8.5, color=palette[2], va="top",
     )  # fmt: skip
     wide = [-u for u in numbers["float32"]["update"]]
@@ -112,7 +112,7 @@ def draw(numbers: dict[str, Any]) -> Any:
         mean = numbers[fmt]["running_mean"]
         right.plot(numbers["step"], mean, color=palette[colour], linestyle=style, linewidth=2, label=fmt)
     right.annotate(
-        f"stays at {mean[-1]:.4f}: an update is\nsmaller than half an ulp", (numbers["step"][-1], mean[-1]), (0, -8),
+        f"stays at {mean[-1]:.4f}: what is\nadded rounds away again", (numbers["step"][-1], mean[-1]), (0, -8),
         textcoords="offset points", ha="right", va="top", fontsize=8.5, color=palette[2],
     )  # fmt: skip
     tidy(right, "v = 0.999 v + 0.001 g^2, all gradients 1", "step", "running mean of squares v")
@@ -125,7 +125,7 @@ ADAM = Exhibit(
     name="adam",
     title="Adam does not survive in float16 alone",
     message="In float16 Adam's epsilon of 1e-8 is 0 and the squares of small gradients vanish, so that it divides by "
-    "zero; and its running mean stops before it arrives.",
+    "zero; and its running mean of squares, all of them 1, stops short of 1.",
     must_hit="eps 1e-8 is 0: nan at gradient 0; a running mean with beta 0.999 never reaches 1",
     source="the rounding points of torch.optim.Adam; Micikevicius et al. (2018) keep such state in float32",
     compute=compute,

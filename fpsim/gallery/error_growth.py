@@ -93,7 +93,7 @@ ERROR_GROWTH = Exhibit(
     name="error_growth",
     title="The order of additions decides how the error grows",
     message="The error of a sum taken one after the other grows as the square root of n, far below the worst case n u; "
-    "in blocks or in pairs it does not grow, and compensated summation has the smallest error of all.",
+    "in blocks or in pairs it hardly grows, and compensated summation has the smallest error. u: half an ulp of 1.",
     must_hit="sequential about as sqrt(n), blocked and pairwise flat, compensated lowest",
     source="Higham and Mary (2019); Blanchard, Higham and Mary (2020)",
     compute=compute,

@@ -73,8 +73,8 @@ def draw(numbers: dict[str, Any]) -> Any:
 HARMONIC = Exhibit(
     name="harmonic",
     title="1 + 1/2 + 1/3 + ... has a last term that counts, in every format",
-    message="The harmonic series diverges, but added up in a format it stops: once 1/n is less than half an ulp of the "
-    "sum, no further term changes it.",
+    message="The harmonic series diverges, but added up in a format it stops: once 1/n is half an ulp of the sum or "
+    "less (exactly half goes to the even number), no further term changes it.",
     must_hit="float16 7.0859375 at 513, bfloat16 5.0625 at 65, float32 15.403682708740234 at 2097152",
     source="Connolly, Higham and Mary (2021)",
     compute=compute,

@@ -79,7 +79,12 @@ def draw(numbers: dict[str, Any]) -> Any:
             "the loss x 2^-20",
             f"all {numbers['tiny']['nonzero']} gradients of the logits become 0; nothing is left to pass back",
         ),
-        "scaled": ("the loss x 2^-20, scaled by 2^20", "the gradients of the first panel, bit for bit"),
+        "scaled": (
+            "the loss x 2^-20, scaled by 2^20",
+            "every weight gradient has the bits of the first panel's"
+            if numbers["scaled"]["same_bits"]
+            else "other bits",
+        ),
     }
     for axes, (name, (title, text)) in zip(panels, texts.items(), strict=True):
         axes.axvspan(-60, least - 1, color=palette[2], alpha=0.15, linewidth=0)
@@ -108,7 +113,7 @@ def draw(numbers: dict[str, Any]) -> Any:
 
 LOSS_SCALING = Exhibit(
     name="loss_scaling",
-    title="Multiplying the loss moves all gradients into float16's range",
+    title="A loss 2^20 times smaller has no gradients in float16; scaling restores them",
     message="When the loss is 2^20 times smaller the gradients lie below float16's range: those of the logits all "
     "become 0, and so does every gradient behind them; multiplying the loss by 2^20 before the backward pass brings "
     "back the very same gradients.",

@@ -94,7 +94,8 @@ def draw(numbers: dict[str, Any]) -> Any:
         alpha=0.5,
         label="float16 with a float32 master",
     )
-    axes.plot(step, numbers["float32"], color=palette[0], linestyle="--", label="float32")
+    name = f"float32, ends at {numbers['float32'][-1]:.4f}"
+    axes.plot(step, numbers["float32"], color=palette[0], linestyle="--", label=name)
     axes.plot(step, numbers["float16"], color=palette[2], linewidth=2.2, label="float16, rounded to nearest")
     axes.annotate(
         "all 10,000 updates are lost", (step[-1], 1), (0, 6), textcoords="offset points", ha="right", fontsize=8.5,
@@ -107,7 +108,7 @@ def draw(numbers: dict[str, Any]) -> Any:
 
 LOST_UPDATES = Exhibit(
     name="lost_updates",
-    title="An update below half an ulp of the weight never happens",
+    title="Rounded to nearest, an update below half an ulp of the weight is lost",
     message="In float16 a weight of 1 does not move at all under 10,000 updates of 1e-4, each less than half the "
     "distance to the next number; a float32 copy or stochastic rounding keeps them.",
     must_hit="float16 stays 1.0; float32 reaches 2.0002; stochastic rounding about 2.0",

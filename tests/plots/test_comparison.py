@@ -24,7 +24,7 @@ def test_there_is_a_panel_for_each_scenario_with_named_axes(results):
     assert len(axes) == 8
     assert all(a.get_title(loc="left") and a.get_xlabel() for a in axes)
     titles = [sub._suptitle.get_text() for sub in figure.subfigs]
-    assert {t.split(":")[0] for t in titles} == {"rounding", "underflow", "overflow", "published"}  # (3.8 lists columns)
+    assert {t.split(":")[0] for t in titles} == {"rounding", "underflow", "overflow", "published"}  # in 3.8 by columns
 
 
 def test_the_same_results_give_the_same_bytes(results):
