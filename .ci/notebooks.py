@@ -1,6 +1,6 @@
 """Run the notebooks from their jupytext sources, each in a kernel and a folder of its own.
 
-Part of `.ci/run`; by hand: ``python .ci/notebooks.py [notebooks/00_tour.py ...]``. The tree is left as it is.
+By hand: ``python .ci/notebooks.py [notebooks/00_tour.py ...]``. The tree is left as it is. (`.ci/run` runs the copies.)
 """
 
 import argparse

@@ -127,7 +127,8 @@ class Steps:
         return out.reshape(x.shape)
 
     def _in_format(self, number: float) -> float:
-        return _rounded_number(float(number), self.precision.storage)
+        # (a cache takes -0 for 0)
+        return float(number) if number == 0 else _rounded_number(float(number), self.precision.storage)
 
     @cached_property
     def _is_native(self) -> bool:

@@ -127,6 +127,13 @@ def test_compiled_additions_give_the_same_bits(fmt, mode):
         assert_same(found[2], found[0], x, y)
 
 
+@pytest.mark.parametrize("fmt", ["float16", "float32", "float64"])
+def test_a_factor_of_zero_has_its_sign_whatever_came_before(fmt):
+    x, y = np.float64([-0.0]).astype(fp.Format(fmt).carrier), np.ones(1, fp.Format(fmt).carrier)
+    for alpha, negative in ((0.0, False), (-0.0, True), (0.0, False)):
+        assert np.signbit(steps(fmt).add(x, y, alpha)) == negative
+
+
 def test_blocks_do_not_change_a_bit():
     x = np.tile(numbers(10, "float32"), 100)
     whole = steps("float32").add(x, x[::-1], 0.3)
