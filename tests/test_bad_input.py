@@ -672,6 +672,9 @@ ROWS = [
     ("an executor that is none", lambda: fp.sweep({"scale": [1.0]}, executor=4), ArgumentTypeError,
      "sweep: expected a concurrent.futures.Executor, 'process', 'process:4', 'serial' or 'dask://host:port', got int; "
      "leave it out for a process on each core."),
+    ("an executor's name that is none, of a comparison", lambda: fp.compare(["float32"], "rounding", 1, executor="threads"), ArgumentError,
+     "compare: expected 'process', 'process:4', 'serial' or 'dask://host:port', got executor='threads'; leave it out for "
+     "a process on each core."),
     ("an executor's name that is none", lambda: fp.sweep({"scale": [1.0]}, executor="threads"), ArgumentError,
      "sweep: expected 'process', 'process:4', 'serial' or 'dask://host:port', got executor='threads'; leave it out for "
      "a process on each core."),

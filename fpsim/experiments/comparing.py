@@ -121,7 +121,7 @@ def carried_out(plans: Sequence[Plan], executor: Any, progress: Progress | None 
 
     arguments = [one for plan in plans for one in (*plan.runs, *plan.references)]
     main = any(one["scenario"].network.__module__ == "__main__" for one in arguments)
-    with opened(executor, main) as pool:
+    with opened(executor, main, "compare") as pool:
         found = map(partial(_here, progress), arguments) if pool is None else _in_pool(pool, progress, arguments)
         for plan in plans:
             yield Comparison(*([next(found) for _ in part] for part in (plan.runs, plan.references)))

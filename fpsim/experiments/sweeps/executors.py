@@ -35,18 +35,18 @@ PATIENCE = 10
 
 
 @contextmanager
-def opened(like: Any, main: bool = False) -> Iterator[Executor | None]:
+def opened(like: Any, main: bool = False, op: str = "sweep") -> Iterator[Executor | None]:
     """The executor that `like` is or names, closed at the end if it was opened here; None: here, one by one.
 
-    `main`: whether tasks hold objects that are defined in the program's main file.
+    `main`: whether tasks hold objects that are defined in the program's main file; `op`: what errors are of.
     """
     if like == "serial":
         yield None
     elif isinstance(like, str) and like.startswith("dask://"):
-        with _dask_client(like) as client:
+        with _dask_client(like, op) as client:
             yield client.get_executor()
     elif like is None or isinstance(like, str):
-        pool = Processes(workers_of(like), main)
+        pool = Processes(workers_of(like, op), main)
         try:
             yield pool
         except BaseException:
@@ -54,21 +54,21 @@ def opened(like: Any, main: bool = False) -> Iterator[Executor | None]:
             raise
         pool.shutdown()
     else:
-        checked(like)
+        checked(like, op)
         yield like
 
 
-def checked(like: Any) -> None:
+def checked(like: Any, op: str = "sweep") -> None:
     """Refuse what is no executor and names none."""
     if isinstance(like, str | None):
-        workers_of(like)
+        workers_of(like, op)
     elif isinstance(like, type) or not callable(getattr(like, "submit", None)):
         got = type(like).__name__
         remedy = "leave it out for a process on each core"
-        raise ArgumentTypeError(expected("sweep", f"a concurrent.futures.Executor, {NAMES}", got, remedy))
+        raise ArgumentTypeError(expected(op, f"a concurrent.futures.Executor, {NAMES}", got, remedy))
 
 
-def workers_of(like: Any) -> int | None:
+def workers_of(like: Any, op: str = "sweep") -> int | None:
     """How many processes an executor has, None where it does not say: one a core unless told otherwise."""
     if like is None or like == "process":
         return cores() if sys.platform != "win32" else min(cores(), 61)  # (the pool's own limit there)
@@ -80,30 +80,30 @@ def workers_of(like: Any) -> int | None:
         if named := re.fullmatch(r"process:0*([1-9]\d{0,4})", like):
             return int(named[1])
         got = f"executor={like!r}"
-        raise ArgumentError(expected("sweep", NAMES, got, "leave it out for a process on each core"))
+        raise ArgumentError(expected(op, NAMES, got, "leave it out for a process on each core"))
     width = getattr(like, "_max_workers", None)  # as both of Python's own pools call it
     return width if isinstance(width, int) else None
 
 
 @contextmanager
-def _dask_client(address: str) -> Iterator[Any]:
+def _dask_client(address: str, op: str) -> Iterator[Any]:
     try:
         from distributed import Client
     except ImportError:
         remedy = "pip install 'fpsim-lab[sweep]'"
-        raise ArgumentError(expected("sweep", "distributed, dask's engine", "none installed", remedy)) from None
+        raise ArgumentError(expected(op, "distributed, dask's engine", "none installed", remedy)) from None
     try:
         client = Client(address.replace("dask://", "tcp://", 1), timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         got = f"executor={address!r}: {error}"
         remedy = "start `dask scheduler` there and `dask worker` on the machines that are to work"
-        raise ArgumentError(expected("sweep", "a dask scheduler that answers", got, remedy)) from None
+        raise ArgumentError(expected(op, "a dask scheduler that answers", got, remedy)) from None
     with client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except OSError:  # (as TimeoutError is one)
             got, remedy = f"none at {address} in {PATIENCE} s", f"start `dask worker {client.scheduler.address}`"
-            raise ArgumentError(expected("sweep", "a cluster with workers", got, remedy)) from None
+            raise ArgumentError(expected(op, "a cluster with workers", got, remedy)) from None
         yield client
 
 
