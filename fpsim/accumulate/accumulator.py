@@ -154,15 +154,21 @@ class Accumulator:
             out = out[..., 0, :]
         return (out[..., 0] if one_column else out)[()]
 
-    def step(self, operation: np.ufunc, *arrays: Any) -> Array:
-        """One elementary step of a longer formula, rounded once to the accumulator's format."""
+    def step(self, operation: np.ufunc, *arrays: Any, into: Array | None = None) -> Array:
+        """One elementary step of a longer formula, rounded once to the accumulator's format.
+
+        `into` is an array of the result's shape that may be overwritten, an operand whose values end here.
+        """
         a = self._arithmetic()
         elementary = operation in (np.add, np.subtract, np.multiply, np.divide, np.sqrt, np.square)
         # (the last bit of a function may depend on how the numbers lie in memory)
         floats = [np.asarray(x, order=None if elementary else "C") for x in arrays]
         formats = [self._format_in_step(x) for x in floats]
         work = work_for("elementary" if elementary else "function", self.format, formats, self.rounding)
-        return a.round(run(work, operation, *floats))
+        if into is None or work is Wide or into.dtype != work:
+            return a.round(run(work, operation, *floats))
+        into = run(work, operation, *floats, out=into)
+        return a.round(into, out=into if into.dtype == self.format.carrier and into.flags.c_contiguous else None)
 
     def _format_in_step(self, x: Array) -> Format:
         """What describes an operand: an input or a partial result, or a hyperparameter or count in float64."""

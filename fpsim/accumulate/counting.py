@@ -132,8 +132,8 @@ class Counting(Accumulator):
     def spread_taps(self, *arrays_and_sizes: Any) -> None:
         """None: the kernel of convolutions does not count, the product of matrices in its place does."""
 
-    def step(self, operation: np.ufunc, *arrays: Any) -> Array:
-        """One elementary step of a longer formula."""
+    def step(self, operation: np.ufunc, *arrays: Any, into: Array | None = None) -> Array:
+        """One elementary step of a longer formula; its operands are looked at afterwards, so none is overwritten."""
         result = super().step(operation, *arrays)
         self._tell_of_result(result, *arrays)
         return result

@@ -21,6 +21,7 @@ from fpsim.autograd.op import Kind, Op, Rule, op
 from fpsim.autograd.tensor import Tensor, round_into, store
 from fpsim.errors import ArgumentTypeError, GradientError, ScalarRoundingWarning, ShapeError, expected
 from fpsim.formats import Format
+from fpsim.kernels.memory import keep_freed_memory
 from fpsim.precision import Precision, promote
 from fpsim.rounding.codes import as_array, draw_key
 from fpsim.rounding.kernel import Array, round_to
@@ -30,6 +31,8 @@ from fpsim.rounding.work import run, work_for
 __all__ = ["Node", "apply", "backward", "broadcast_axes", "cast", "evaluate"]
 
 _COUNTER = itertools.count()
+#: Elements from which on a new array costs more than finding out that none is needed.
+LARGE = 1 << 14
 
 
 class Node:
@@ -169,10 +172,9 @@ def _round_and_tell(
 ) -> Array:  # fmt: skip
     """Round to the storage format of `precision`, and tell the observers; `rule` is what `computed` comes from."""
     told = bool(context.observers) and context.listening("rounded")
-    # what an accumulator has just made is the engine's own, and may be rounded in place
     out = None
-    if isinstance(computed, np.ndarray) and rule is not None and rule.kind is Kind.CONTRACTION and not told:
-        out = computed if computed.flags.writeable and computed.dtype == precision.storage.carrier else None
+    if isinstance(computed, np.ndarray) and not told and computed.dtype == precision.storage.carrier:
+        out = computed if _is_own(computed, rule, operands) else None
     data = round_into(precision, computed, out)
     if told:
         with np.errstate(all="ignore"):
@@ -184,6 +186,15 @@ def _round_and_tell(
         what["mode"] = precision.rounding
         context.tell("rounded", Rounded(before, data, precision.storage, operands=known, **what))
     return data
+
+
+def _is_own(computed: Array, rule: Rule | None, operands: tuple[Array | None, ...]) -> bool:
+    """Whether a formula has just made this array, so that it may be rounded in place."""
+    if rule is None or not computed.flags.writeable:
+        return False
+    if rule.kind is Kind.REDUCTION and computed.size >= LARGE:  # along no axis it may be an operand itself
+        return not any(x is not None and np.may_share_memory(computed, x) for x in operands)
+    return rule.kind is Kind.CONTRACTION
 
 
 def _exactly(
@@ -238,6 +249,7 @@ def cast(x: Tensor, precision: Precision) -> Tensor:
 
 def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
     """Gradients of `root` for every leaf, by walking the recorded operations from the last to the first."""
+    keep_freed_memory()
     if not root.requires_grad:
         raise GradientError(
             expected("backward", "a tensor made from a leaf with requires_grad=True", "none", "set it on the weights")

@@ -8,7 +8,7 @@ import numpy as np
 from fpsim.kernels.compiling import kernel
 from fpsim.kernels.steps import rounded, step
 
-__all__ = ["add_scaled", "is_rounded", "largest", "round_array"]
+__all__ = ["add_scaled", "added", "is_rounded", "largest", "round_array", "scaled"]
 
 
 @kernel
@@ -47,3 +47,19 @@ def add_scaled(m, x, y, alpha, out, start, stop):
     x, y, out = x[start:stop], y[start:stop], out[start:stop]
     for i in range(len(x)):
         out[i] = step(m, np.float64(x[i]), alpha, np.float64(y[i]), place + np.uint64(i))
+
+
+@kernel
+def added(m, x, y, out, start, stop):
+    """``out[i] = round(x[i] + y[i])`` from `start` to `stop`, the sum in the arrays' own type."""
+    x, y, out = x[start:stop], y[start:stop], out[start:stop]
+    for i in range(len(x)):
+        out[i] = rounded(m, x[i] + y[i], np.uint64(i))
+
+
+@kernel
+def scaled(m, x, factor, out, start, stop):
+    """``out[i] = round(x[i] * factor)`` from `start` to `stop`, the product in the array's own type."""
+    x, out = x[start:stop], out[start:stop]
+    for i in range(len(x)):
+        out[i] = rounded(m, x[i] * factor, np.uint64(i))

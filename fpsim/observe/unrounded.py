@@ -120,8 +120,8 @@ class Sums:
         """NumPy's product."""
         return np.matmul(x, y)
 
-    def step(self, operation: Any, *arrays: Any) -> Array:
-        """The operation."""
+    def step(self, operation: Any, *arrays: Any, into: Array | None = None) -> Array:
+        """The operation; the twins' numbers are no array of the formula's own, so nothing is overwritten."""
         return np.asarray(operation(*arrays))
 
     def round(self, x: Any) -> Array:

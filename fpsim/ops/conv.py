@@ -100,7 +100,7 @@ def conv2d(x, w, b, *, stride, padding, dilation, groups, acc):
     columns, sizes = _columns(x, w.shape[2:], stride, padding, dilation, groups, samples_last=True)
     out = acc.matmul(w.reshape(groups, len(w) // groups, -1), columns).reshape(len(w), *sizes, len(x))
     if b is not None:
-        out = acc.step(np.add, out, b[:, None, None, None])
+        out = acc.step(np.add, out, b[:, None, None, None], into=out)
     return out.transpose(3, 0, 1, 2)
 
 
@@ -256,7 +256,10 @@ def _(g, out, x, *, kernel, stride, padding, dilation, acc):
 def _pool_gradient(kernels, g, out, x, kernel, stride, dilation):
     """By the compiled kernel: windows apart from each other, no border."""
     x, best, g = (np.ascontiguousarray(a.transpose(1, 2, 3, 0)) for a in (x, out, g))
-    gradient = np.zeros_like(x)
+    covered = dilation == (1, 1) and all(
+        n == k * m and k == s for n, m, k, s in zip(x.shape[1:3], best.shape[1:3], kernel, stride, strict=True)
+    )
+    gradient = np.empty_like(x) if covered else np.zeros_like(x)
 
     def task(start, stop):
         kernels.pool_gradient(x, best, g, gradient, kernel, stride, dilation, start, stop)

@@ -19,7 +19,7 @@ from fpsim.kernels.threads import in_parallel, share
 from fpsim.kernels.ways import HardwareFused, Way, definition, fused, has_fma
 from fpsim.precision import Precision
 from fpsim.rounding.codes import draw_key
-from fpsim.rounding.kernel import BLOCK, Array, round_to
+from fpsim.rounding.kernel import BLOCK, Array, round_to, way_to_nearest
 from fpsim.rounding.wide import Wide, _two_product, _two_sum
 from fpsim.rounding.work import Work, is_medium, is_small, run, to_work, work_for
 
@@ -30,8 +30,10 @@ __all__ = ["Steps"]
 SLACK = 32
 #: Numbers and formats within these bounds: no step of float64 overflows or underflows.
 LARGEST_EXPONENT, LARGEST_NUMBER = 256, 2.0**300
-#: Seconds an element of a fused step takes in NumPy, and a call; by stochastic rounding; and compiled.
-IN_NUMPY, PER_CALL, IN_NUMPY_BY_CHANCE, COMPILED, COMPILED_BY_CHANCE = 10e-9, 40e-6, 400e-9, 1e-9, 130e-9
+#: Seconds an element of a fused step takes in NumPy, and a call; other steps by float64; by stochastic rounding.
+IN_NUMPY, PER_CALL, IN_NUMPY_BY_FLOAT64, IN_NUMPY_BY_CHANCE = 10e-9, 40e-6, 20e-9, 400e-9
+#: Seconds an element takes compiled.
+COMPILED, COMPILED_BY_CHANCE = 1e-9, 130e-9
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,18 @@ class Steps:
         if self._is_native and self._in_format(factor) == factor:  # one operation of the hardware's
             with np.errstate(all="ignore"):
                 return x * self.precision.storage.carrier.type(factor)
-        return self._once(np.multiply, None, (x,), factor)
+        if (kernels := self._kernels_in_float32(x.size)) is not None:
+            with np.errstate(over="ignore"):
+                return self._in_float32(kernels.scaled, x, np.float32(factor))
+        return self._once(np.multiply, None, (x,), factor, form=0)
 
     def div(self, x: Array, divisor: float) -> Array:
         """``x / divisor``."""
-        return self._once(np.divide, None, (x,), divisor)
+        return self._once(np.divide, None, (x,), divisor, form=1)
 
     def sqrt(self, x: Array) -> Array:
         """Square root."""
-        return self._once(np.sqrt, None, (x,))
+        return self._once(np.sqrt, None, (x,), form=2)
 
     def add(self, x: Array, y: Array, alpha: float = 1.0) -> Array:
         """``x + alpha * y``, fused; alpha is rounded to the format first."""
@@ -72,6 +77,8 @@ class Steps:
             with np.errstate(all="ignore"):
                 return x + y
         alpha = self._in_format(alpha)
+        if alpha == 1 and (kernels := self._kernels_in_float32(x.size)) is not None:
+            return self._in_float32(kernels.added, x, y)
         if (kernels := self._kernels_to_add(x.size, alpha)) is not None:
             return self._add_compiled(kernels, x, y, alpha)
         return self._in_blocks(lambda place, x, y: self._fused(place, x, y, alpha), x, y)
@@ -83,16 +90,38 @@ class Steps:
     def lerp(self, x: Array, end: Array, weight: float) -> Array:
         """``x + weight * (end - x)``; from the nearer end, as PyTorch."""
         if weight >= 0.5:
-            return self._once(lambda x, end, weight: (1 - weight, x - end), end, (x, end), weight)
-        return self._once(lambda x, end, weight: (weight, end - x), x, (x, end), weight)
+            x, end, weight = end, x, 1 - weight
+        return self._once(lambda end, x, weight: (weight, end - x), x, (end, x), weight, form=0)
 
     def addcmul(self, x: Array, a: Array, b: Array, value: float) -> Array:
         """``x + value * a * b``."""
-        return self._once(lambda a, b, value: (value * a, b), x, (a, b), value)
+        return self._once(lambda a, b, value: (value * a, b), x, (a, b), value, form=1)
 
     def addcdiv(self, x: Array, a: Array, b: Array, value: float) -> Array:
         """``x + value * a / b``."""
-        return self._once(lambda a, b, value: value * a / b, x, (a, b), value)
+        return self._once(lambda a, b, value: value * a / b, x, (a, b), value, form=2)
+
+    # By compiled kernels ---------------------------------------------------------------------------------------------
+
+    def _kernels_in_float32(self, size: int) -> Any:
+        """The compiled kernels, where a sum or product of a small format's numbers is float32's, rounded."""
+        p = self.precision
+        plain = p.rounding == "nearest_even" and not p.flush_subnormals and p.storage.has_nan
+        if not plain or not all(is_small(fmt) for fmt in (p.storage, *self.formats)):
+            return None
+        return compiled(PER_CALL + size * IN_NUMPY)
+
+    def _in_float32(self, fill: Any, x: Array, other: Any) -> Array:
+        """One operation with an array or a number, in float32, rounded: `fill` is the kernel."""
+        way = way_to_nearest(np.float32, self.precision.storage, self.precision.saturate)
+        flat, out = np.ascontiguousarray(x, np.float32).reshape(-1), np.empty(x.size, np.float32)
+        other = np.ascontiguousarray(other).reshape(-1) if np.ndim(other) else other
+
+        def task(start: int, stop: int) -> None:
+            fill(way, flat, other, out, start, stop)
+
+        in_parallel(task, share(x.size, x.size * COMPILED, 16))
+        return out.reshape(x.shape)
 
     def _kernels_to_add(self, size: int, alpha: float) -> Any:
         """The compiled kernels, where they can add a multiple of one array to another, and it is worth it."""
@@ -140,15 +169,45 @@ class Steps:
     # How they round --------------------------------------------------------------------------------------------------
 
     def _once(
-        self, change: Callable[..., Any], onto: Array | None, arrays: tuple[Array, ...], *numbers: float
+        self, change: Callable[..., Any], onto: Array | None, arrays: tuple[Array, ...], *numbers: float, form: int = -1
     ) -> Array:
-        """``change(*arrays, *numbers)``, added to `onto` if there is one, rounded once."""
+        """``change(*arrays, *numbers)``, added to `onto` if there is one, rounded once; `form` is what kernels call it."""
+        if form >= 0 and (kernels := self._kernels_for_float32(arrays[0].size, *numbers)) is not None:
+            return self._once_compiled(kernels, change, onto, arrays, numbers, form)
 
         def kernel(place: tuple[int, int], *parts: Array) -> Array:
             base, operands = (None, parts) if onto is None else (parts[0], parts[1:])
             return self._computed(place, change, base, operands, numbers)
 
         return self._in_blocks(kernel, *arrays if onto is None else (onto, *arrays))
+
+    def _kernels_for_float32(self, size: int, *numbers: float) -> Any:
+        """The compiled kernels, where what is stored, and all that meets, is float32 or narrower."""
+        p = self.precision
+        plain = p.rounding == "nearest_even" and not (p.saturate or p.flush_subnormals)
+        if not plain or p.storage != float32 or not self._fits_float64(*numbers):
+            return None
+        kernels = compiled(PER_CALL + size * IN_NUMPY_BY_FLOAT64)
+        return kernels if kernels is not None and has_fma() else None
+
+    def _once_compiled(
+        self, kernels: Any, change: Callable[..., Any], onto: Array | None, arrays: tuple[Array, ...],
+        numbers: tuple[float, ...], form: int,
+    ) -> Array:  # fmt: skip
+        flat = [np.ascontiguousarray(x, np.float32).reshape(-1) for x in (arrays if onto is None else (onto, *arrays))]
+        number = float(numbers[0]) if numbers else 1.0
+        out, doubtful = np.empty(flat[0].size, np.float32), np.empty(flat[0].size, np.bool_)
+        fill = kernels.moved if onto is None else kernels.changed
+
+        def task(start: int, stop: int) -> None:
+            fill(form, *flat, number, out, doubtful, start, stop)
+
+        in_parallel(task, share(out.size, out.size * 2 * COMPILED, 16))
+        if doubtful.any():
+            base, *operands = ([None] if onto is None else []) + [x[doubtful] for x in flat]
+            with np.errstate(all="ignore"):
+                out[doubtful] = self._round((0, 0), _run(Wide, change, base, tuple(operands), numbers))
+        return out.reshape(arrays[0].shape)
 
     def _in_blocks(self, kernel: Callable[..., Array], *arrays: Array) -> Array:
         """Block by block, so that every array of a step stays in the cache; a place is (key, index of the first)."""

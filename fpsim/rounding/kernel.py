@@ -20,7 +20,7 @@ from fpsim.kernels.loading import compiled
 from fpsim.kernels.threads import in_parallel, share
 from fpsim.rounding.wide import FARTHEST, Wide
 
-__all__ = ["Array", "hashed_uniform", "is_rounded", "round_to"]
+__all__ = ["Array", "hashed_uniform", "is_rounded", "round_to", "way_to_nearest"]
 
 Array = NDArray[Any]
 Kernel = Callable[[Array, Format, Array], None]
@@ -97,6 +97,11 @@ def round_to(
         if not np.may_share_memory(flat_out, out):
             out[...] = flat_out.reshape(x.shape)
     return out
+
+
+def way_to_nearest(dtype: Any, fmt: Format, saturate: bool) -> Any:
+    """How a compiled kernel rounds numbers of `dtype` to nearest even; None where NumPy does as well."""
+    return _way_for(_fast_kernel(np.dtype(dtype), fmt), np.dtype(dtype), fmt, "nearest_even", saturate, 0)
 
 
 def _way_for(kernel: Kernel | None, dtype: Any, fmt: Format, mode: str, saturate: bool, key: int) -> Any:
