@@ -285,6 +285,8 @@ def _count_special(
     """Correct the counts for the elements that are large or special, or may not be what they seem to be."""
     nearest = mode in ("nearest_even", "nearest_away")
     chosen = _doubtful(counts, before, after, fmt, nearest, exact)
+    if np.isnan(before).any():
+        chosen &= ~_known_nan(counts, before, operands, pointwise)
     given, stored = before[chosen], after[chosen]
     if not given.size:
         return
@@ -311,12 +313,29 @@ def _count_special(
     counts.overflow = _number(flags & ieee.OVERFLOW)
     counts.underflow += _number(flags & ieee.UNDERFLOW)
     counts.divide_by_zero = _number(flags & ieee.DIVIDE_BY_ZERO)
-    counts.invalid = _number(flags & ieee.INVALID)
-    counts.nan = _number((flags & ieee.INVALID != 0) & no_nan)
+    counts.invalid += _number(flags & ieee.INVALID)
+    counts.nan += _number((flags & ieee.INVALID != 0) & no_nan)
     counts.infinite = _number(np.isinf(stored))
     counts.to_zero += _number(nonzero & (stored == 0))
     counts.subnormal += _number((size != 0) & (size < fmt.smallest_normal))
     counts.nonzero += _number(nonzero & (given == 0))
+
+
+def _known_nan(counts: Counts, before: Array, operands: Sequence[Array], pointwise: bool) -> Array:
+    """The NaNs that raise no flag, or one for all, counted: where a training has failed, nearly all elements are."""
+    nan = np.isnan(before)
+    came_in = [np.isnan(x) for x in operands]
+    if pointwise:
+        if not all(ieee.are_quiet(x, which) for x, which in zip(operands, came_in, strict=True)):
+            return np.zeros(before.shape, bool)
+        any_came_in = np.zeros(before.shape, bool)
+        for which in came_in:  # (they broadcast)
+            any_came_in |= which
+        nan &= any_came_in
+    elif not any(which.any() for which in came_in):
+        counts.invalid = counts.nan = _number(nan)
+    counts.inexact -= _number(nan)  # as which the sweep took them
+    return nan
 
 
 def _doubtful(

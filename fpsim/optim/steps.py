@@ -194,7 +194,8 @@ class Steps:
         self, kernels: Any, change: Callable[..., Any], onto: Array | None, arrays: tuple[Array, ...],
         numbers: tuple[float, ...], form: int,
     ) -> Array:  # fmt: skip
-        flat = [np.ascontiguousarray(x, np.float32).reshape(-1) for x in (arrays if onto is None else (onto, *arrays))]
+        given = arrays if onto is None else (onto, *arrays)
+        flat = [np.ascontiguousarray(x, np.float32).reshape(-1) for x in given]
         number = float(numbers[0]) if numbers else 1.0
         out, doubtful = np.empty(flat[0].size, np.float32), np.empty(flat[0].size, np.bool_)
         fill = kernels.moved if onto is None else kernels.changed
@@ -204,9 +205,10 @@ class Steps:
 
         in_parallel(task, share(out.size, out.size * 2 * COMPILED, 16))
         if doubtful.any():
-            base, *operands = ([None] if onto is None else []) + [x[doubtful] for x in flat]
+            left = tuple(x[doubtful] for x in flat)
+            base, operands = (None, left) if onto is None else (left[0], left[1:])
             with np.errstate(all="ignore"):
-                out[doubtful] = self._round((0, 0), _run(Wide, change, base, tuple(operands), numbers))
+                out[doubtful] = self._round((0, 0), _run(Wide, change, base, operands, numbers))
         return out.reshape(arrays[0].shape)
 
     def _in_blocks(self, kernel: Callable[..., Array], *arrays: Array) -> Array:

@@ -13,7 +13,9 @@ from fpsim.formats import Format
 from fpsim.rounding.kernel import Array
 from fpsim.rounding.wide import Wide
 
-__all__ = ["DIVIDE_BY_ZERO", "FLAGS", "INEXACT", "INVALID", "OVERFLOW", "UNDERFLOW", "is_tiny", "raised"]
+__all__ = [
+    "DIVIDE_BY_ZERO", "FLAGS", "INEXACT", "INVALID", "OVERFLOW", "UNDERFLOW", "are_quiet", "is_tiny", "raised",
+]  # fmt: skip
 
 #: Berkeley SoftFloat's bits.
 INEXACT, UNDERFLOW, OVERFLOW, DIVIDE_BY_ZERO, INVALID = 1, 2, 4, 8, 16
@@ -133,6 +135,15 @@ def _all(holds: Callable[[Array], Array], operands: Sequence[Array], shape: tupl
 
 def _is_number(x: Array) -> Array:
     return ~np.isnan(x)
+
+
+def are_quiet(x: Array, nan: Array) -> bool:
+    """Whether none of the NaNs of `x`, which are at `nan`, is a signaling one."""
+    if x.dtype.kind != "f" or x.dtype.itemsize > 8 or not nan.any():
+        return True
+    bits = np.ascontiguousarray(x).view(f"u{x.itemsize}").reshape(x.shape)
+    common = np.bitwise_and.reduce(bits if nan.all() else bits[nan], axis=None)
+    return bool(common >> (np.finfo(x.dtype).nmant - 1) & 1)
 
 
 def _is_quiet(x: Array) -> Array:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import fpsim as fp
 from fpsim.autograd.context import Observer
 from fpsim.autograd.exactness import ExactFormula
+from fpsim.observe import counting
 from fpsim.observe.counting import (
     BLOCK,
     Counts,
@@ -300,3 +301,32 @@ def test_compiled_passes_over_updates_find_the_same_numbers(size):
     ]  # fmt: skip
     assert largest == most
     np.testing.assert_array_equal(fields.sum(axis=0), expected.by_field)
+
+
+SIGNALING = np.array([0x7F800001, 0xFFA00000], np.uint32).view(np.float32)
+
+
+@pytest.mark.parametrize("pointwise", [True, False])
+@pytest.mark.parametrize("mode", ["nearest_even", "toward_zero"])
+def test_nans_counted_together_count_as_each_would_by_itself(monkeypatch, mode, pointwise):
+    """The rule for single elements stays the judge: signaling NaNs, new ones, those that came in, infinities beside."""
+    rng = np.random.default_rng(3)
+    pool = np.concatenate([np.float32([np.nan, -np.nan, np.inf, -np.inf, 0.0, 1.0, 1e-9, 7e4, 3e38]), SIGNALING])
+    seen = set()
+    for trial in range(60):
+        usable = pool if trial % 3 == 0 else pool[:9]
+        x = rng.choice(usable, (6, 4)) if trial % 4 else np.full((6, 4), np.nan, np.float32)
+        y = rng.choice(usable[2:] if trial % 2 else usable, (1, 4))
+        if trial % 5 == 0:  # only new ones
+            x, y = rng.choice(pool[2:6], x.shape), rng.choice(pool[2:6], y.shape)
+        with np.errstate(all="ignore"):
+            before = x * y
+        after = fp.round(before, "float16", mode=mode)
+        found = []
+        for _ in range(2):
+            found.append(count(before, after, fp.float16, (x, y), mode=mode, pointwise=pointwise).numbers())
+            monkeypatch.setattr(counting, "_known_nan", lambda *given: np.zeros(given[1].shape, bool))
+        monkeypatch.undo()
+        assert found[0] == found[1], (x, y)
+        seen.add((found[0]["nan"] > 0, found[0]["invalid"] > found[0]["nan"]))
+    assert len(seen) > 1

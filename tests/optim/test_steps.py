@@ -143,7 +143,7 @@ def adversarial(seed, fmt):
     columns = [
         np.concatenate([x, x, wide, np.tile(specials, len(specials))]),
         np.concatenate([y, near, rng.permutation(wide), np.repeat(specials, len(specials))]),
-        np.concatenate([rng.permutation(y), near * rng.choice([-1, 1, 0.5], N), wide, rng.choice(specials, len(specials) ** 2)]),
+        np.concatenate([y[::-1], near * rng.choice([-1, 1, 0.5], N), wide, rng.choice(specials, len(specials) ** 2)]),
     ]  # fmt: skip
     return [fp.round(column, fmt).astype(fmt.carrier) for column in columns]
 
@@ -160,7 +160,7 @@ def test_every_compiled_step_gives_the_same_bits(fmt):
         "addcmul": lambda s, n: s.addcmul(x, y, z, n),
         "addcdiv": lambda s, n: s.addcdiv(x, y, z, n),
     }
-    for name, step in each.items():
+    for step in each.values():
         for number in FACTORS:
             found = []
             for which, threads in (("numpy", 1), ("compiled", 1), ("compiled", 2)):
@@ -168,7 +168,6 @@ def test_every_compiled_step_gives_the_same_bits(fmt):
                     found.append(step(steps(fmt), number))
             assert_same(found[1], found[0], x, y, z)
             assert_same(found[2], found[0], x, y, z)
-            assert name and found[0].shape == x.shape
 
 
 @pytest.mark.parametrize("fmt", ["float16", "float32", "float64"])
