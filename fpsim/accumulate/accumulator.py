@@ -16,18 +16,20 @@ import numpy as np
 from fpsim.accumulate import compiled, orders
 from fpsim.accumulate.exact import exact_matmul, exact_sum
 from fpsim.accumulate.orders import Arithmetic, Terms
+from fpsim.accumulate.promoted import Promoted
 from fpsim.accumulate.tensor_core import TensorCore
 from fpsim.errors import ArgumentError, ArgumentTypeError, FormatError, PrecisionError, ShapeError, expected
 from fpsim.formats import Format, bfloat16, float32, float64
 from fpsim.kernels.threads import in_parallel, threads
 from fpsim.rounding.codes import as_array, as_floats, checked_mode, draw_key
 from fpsim.rounding.kernel import Array, is_rounded
+from fpsim.rounding.quiet import quiet
 from fpsim.rounding.wide import Wide
-from fpsim.rounding.work import Work, is_small, run, work_for
+from fpsim.rounding.work import Work, is_small, run, sum_to_odd, work_for
 
 __all__ = ["ORDERS", "Accumulator", "parse_order"]
 
-ORDERS = ("blas", "sequential", "pairwise", "blocked:B", "kahan", "exact", "tensor_core")
+ORDERS = ("blas", "sequential", "pairwise", "blocked:B", "blocked:B@FORMAT", "kahan", "exact", "tensor_core")
 
 #: Independent sums that advance together: one tile of float32 sums, its terms and its magic numbers share the cache.
 TILE = 1 << 16
@@ -46,8 +48,9 @@ class Accumulator:
     format : format
         Every partial sum is a value of it.
     order : str, optional
-        ``blas sequential pairwise blocked:B kahan exact tensor_core``. None: ``blas`` for a float32 or float64
-        accumulator that holds its inputs and rounds to nearest even, else ``sequential``.
+        ``blas sequential pairwise blocked:B blocked:B@FORMAT kahan exact tensor_core``. None: ``blas`` for a float32
+        or float64 accumulator that holds its inputs and rounds to nearest even, else ``sequential``. In
+        ``blocked:128@e8m13`` blocks of 128 are summed in the format e8m13, their sums in `format`.
     fma : bool
         ``s = round(x * y + s)``, the product not rounded on its own (``sequential`` and ``blocked`` only).
     rounding : str
@@ -92,6 +95,10 @@ class Accumulator:
         if self.fma and name not in (None, "sequential", "blocked"):
             got = f"order={self.order!r} with fma=True"
             raise ArgumentError(expected("Accumulator", "order sequential or blocked:B with fma", got, "leave one out"))
+        if "@" in (self.order or "") and self.rounding == "stochastic":
+            got = f"order={self.order!r}"
+            invariant = "an order of one format for stochastic rounding"
+            raise ArgumentError(expected("Accumulator", invariant, got, "use blocked:B, or another rounding"))
         if name == "tensor_core" and (self.format.p > 24 or self.rounding != "nearest_even"):
             got = f"format={self.format.name}, rounding={self.rounding!r}"
             invariant = "an accumulator of at most float32's precision, without a rounding mode, for order tensor_core"
@@ -121,7 +128,7 @@ class Accumulator:
         axes = _axes("sum", axis, x.ndim)
         order = self._order("sum", x)
         if order == "blas":
-            with np.errstate(all="ignore"):
+            with quiet():
                 return np.sum(x.astype(self.format.carrier, copy=False), axis=axes, keepdims=keepdims)
         kept = tuple(i for i in range(x.ndim) if i not in axes)
         kept_shape = tuple(x.shape[i] for i in kept)
@@ -146,7 +153,7 @@ class Accumulator:
         x, y = (x[None, :] if one_row else x), (y[:, None] if one_column else y)
         order = self._order("matmul", x, y)
         if order == "blas":
-            with np.errstate(all="ignore"):
+            with quiet():
                 out = np.matmul(*(a.astype(self.format.carrier, copy=False) for a in (x, y)))
         else:
             out = self._matmul(x, y, order)
@@ -165,6 +172,8 @@ class Accumulator:
         floats = [np.asarray(x, order=None if elementary else "C") for x in arrays]
         formats = [self._format_in_step(x) for x in floats]
         work = work_for("elementary" if elementary else "function", self.format, formats, self.rounding)
+        if work is Wide and operation is np.add and self.format == float32 and self.rounding == "nearest_even":
+            return a.round(sum_to_odd(*floats))  # the same, in fewer steps: eps beside a variance
         if into is None or work is Wide or into.dtype != work:
             return a.round(run(work, operation, *floats))
         into = run(work, operation, *floats, out=into)
@@ -234,6 +243,11 @@ class Accumulator:
             return a.round(exact_sum(x))
         if order.startswith("tensor_core"):
             return TensorCore.parse(order).sum(x, a)
+        if "@" in order:
+            inner, zeros = self._of_blocks(order), np.zeros(width, self.format.carrier)
+            part = functools.partial(_sum_of_terms, inner, x)
+            with quiet():
+                return Promoted.parse(order).total(length, zeros, part, a)
         kernels = compiled.kernels_for(self.rounding, order, length, width)
         if kernels is not None:
             ones = np.ones((1, length), np.float32)  # whose products with the terms are the terms
@@ -250,7 +264,7 @@ class Accumulator:
             if self.rounding == "nearest_even":  # NumPy's own half addition is correctly rounded, one step at a time
                 return _native_sequential(rounded.astype(np.float16)).astype(np.float32)
         terms = Terms(length, (width,), lambda k: rounded[k], lambda k: Wide.of(x[k]), first)
-        with np.errstate(all="ignore"):
+        with quiet():
             return self._by_order(terms, a, order, fma=False)  # a sum has no products
 
     def _by_order(self, terms: Terms, a: Arithmetic, order: str, fma: bool) -> Array:
@@ -265,6 +279,8 @@ class Accumulator:
 
     def _matmul(self, x: Array, y: Array, order: str) -> Array:
         """Matrix products in any order but `blas`: (..., I, K) @ (..., K, J)."""
+        if "@" in order:
+            return self._matmul_in_blocks(x, y, order)
         single = x.ndim == y.ndim == 2
         batch = () if single else np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
         (rows, length), columns = x.shape[-2:], y.shape[-1]
@@ -289,6 +305,23 @@ class Accumulator:
             else:
                 self._one_product(one_x, one_y, one_out, order, a, formats, i * rows * columns)
         return out.reshape(*batch, rows, columns)
+
+    def _of_blocks(self, order: str) -> Accumulator:
+        """What sums the blocks of an order with a format of its own."""
+        plain = self.fma, self.rounding, self.saturate, self.rng, self.inputs
+        return Accumulator(Promoted.parse(order).inner, "sequential", *plain)
+
+    def _matmul_in_blocks(self, x: Array, y: Array, order: str) -> Array:
+        """Matrix products whose blocks of terms are summed in a format of their own."""
+        batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        zeros = np.zeros((*batch, x.shape[-2], y.shape[-1]), self.format.carrier)
+        inner = self._of_blocks(order)
+
+        def part(k: slice) -> Array:
+            return np.asarray(inner.matmul(x[..., k], y[..., k, :]))
+
+        with quiet():
+            return Promoted.parse(order).total(y.shape[-2], zeros, part, self._arithmetic())
 
     def _way(
         self, kernels: Any, a: Arithmetic, order: str, x: Array, y: Array, formats: tuple[Format, ...], length: int
@@ -343,7 +376,7 @@ class Accumulator:
                 first = (place + np.uint64(first_output)) * np.uint64(2 * length)
             term = _products(xt[:, i], y[:, j], a, work, shape, first)
             exact = _exact_products(xt[:, i], y[:, j])
-            with np.errstate(all="ignore"):
+            with quiet():
                 out[i, j] = self._by_order(Terms(length, shape, term, exact, first), a, order, self.fma)
 
         tiles = [((i, j),) for i in range(0, rows, high) for j in range(0, columns, wide)]
@@ -365,6 +398,8 @@ def parse_order(order: str | None) -> tuple[str | None, int]:
     name, _, block = order.partition(":") if isinstance(order, str) else ("", "", "")
     if name == "blocked" and block.isdecimal() and int(block) > 0:
         return name, int(block)
+    if name == "blocked" and "@" in block:
+        return name, Promoted.parse(str(order)).block
     if name == "tensor_core":
         return name, TensorCore.parse(str(order)).block
     raise ArgumentError(
@@ -372,6 +407,10 @@ def parse_order(order: str | None) -> tuple[str | None, int]:
             "Accumulator", f"an order of {', '.join(ORDERS)}", f"order={order!r}", "choose one; B as in blocked:64"
         )
     )
+
+
+def _sum_of_terms(acc: Accumulator, x: Array, k: slice) -> Array:
+    return np.asarray(acc.sum(x[k], axis=0))
 
 
 def _axes(op: str, axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
@@ -424,7 +463,7 @@ def _cannot_overflow(x: Array, y: Array, fmt: Format) -> bool:
     A step ``round(s + p)`` moves s by at most 2 |p|: a p below half an ulp of s moves it by nothing, or by one ulp in a
     tie; a larger p by p and half an ulp. So sums stay within ``2 sum |p|``, and sums of blocks within twice that.
     """
-    with np.errstate(all="ignore"):
+    with quiet():
         largest = float((np.abs(x) @ np.abs(y)).max(initial=0.0))
     return 4 * (1.01 * largest + x.shape[1] * fmt.smallest_subnormal) < fmt.max
 
@@ -466,7 +505,7 @@ def _exact_products(xt: Array, y: Array) -> Callable[[int], Wide]:
 def _native_sequential(terms: Array) -> Array:
     """``s = s + term`` down axis 0 from +0, in the dtype's own arithmetic: `np.add.accumulate` does just that."""
     s = np.zeros(terms.shape[1:], terms.dtype)
-    with np.errstate(all="ignore"):
+    with quiet():
         for start in range(0, len(terms), 1 << 16):
             s = np.add.accumulate(np.concatenate([s[None], terms[start : start + (1 << 16)]]), axis=0)[-1]
     return s

@@ -25,6 +25,7 @@ from fpsim.kernels.memory import keep_freed_memory
 from fpsim.precision import Precision, promote
 from fpsim.rounding.codes import as_array, draw_key
 from fpsim.rounding.kernel import Array, round_to
+from fpsim.rounding.quiet import quiet
 from fpsim.rounding.wide import Wide
 from fpsim.rounding.work import run, work_for
 
@@ -154,7 +155,7 @@ def evaluate(
     """Run a formula in the arithmetic that its kind asks for."""
     if rule.takes_accumulator:
         acc = _accumulator(precision, context, tuple(formats))
-        with np.errstate(all="ignore"):
+        with quiet():
             return rule.formula(*arrays, acc=acc, **metadata)
     if rule.kind is Kind.EXACT or rule.steps == "identity":
         return rule.formula(*arrays, **metadata)
@@ -177,7 +178,7 @@ def _round_and_tell(
         out = computed if _is_own(computed, rule, operands) else None
     data = round_into(precision, computed, out)
     if told:
-        with np.errstate(all="ignore"):
+        with quiet():
             before = computed.value() if isinstance(computed, Wide) else computed
         known = tuple(x for x in operands if x is not None)
         metadata = metadata or {}
@@ -272,30 +273,31 @@ def backward(root: Tensor, gradient: Any = None, retain_graph: bool = False) -> 
     context = current()
     waiting: list[tuple[int, Node]] = [(-root._node.seq, root._node)]
     gradients: dict[Node, tuple[Array, Format]] = {root._node: (start, of_root.storage)}
-    while waiting:
-        node = heapq.heappop(waiting)[1]
-        g, fmt = gradients.pop(node)
-        if node.keeps_gradient is not None:
-            _add_to_leaf(node.keeps_gradient, g)
-        _check_fresh(node)
-        for argument, x in enumerate(node.inputs):
-            if x is None or not x.requires_grad:
-                continue
-            total = contribution = _contribution(node, argument, x, g, fmt, context)
-            before = x.grad if x._node is None else gradients.get(x._node, (None, None))[0]
-            if x._node is None:
-                total = _add_to_leaf(x, contribution)
-            elif x._node in gradients:
-                total = _sum_of(gradients[x._node][0], contribution, x)
-                gradients[x._node] = (total, x.precision.gradient.storage)
-            else:
-                gradients[x._node] = (contribution, x.precision.gradient.storage)
-                heapq.heappush(waiting, (-x._node.seq, x._node))
-            if context.observers:
-                event = Differentiated(node, argument, x, g, contribution, total, before)
-                context.tell("differentiated", event)
-        if not retain_graph:
-            node.release()
+    with quiet():
+        while waiting:
+            node = heapq.heappop(waiting)[1]
+            g, fmt = gradients.pop(node)
+            if node.keeps_gradient is not None:
+                _add_to_leaf(node.keeps_gradient, g)
+            _check_fresh(node)
+            for argument, x in enumerate(node.inputs):
+                if x is None or not x.requires_grad:
+                    continue
+                total = contribution = _contribution(node, argument, x, g, fmt, context)
+                before = x.grad if x._node is None else gradients.get(x._node, (None, None))[0]
+                if x._node is None:
+                    total = _add_to_leaf(x, contribution)
+                elif x._node in gradients:
+                    total = _sum_of(gradients[x._node][0], contribution, x)
+                    gradients[x._node] = (total, x.precision.gradient.storage)
+                else:
+                    gradients[x._node] = (contribution, x.precision.gradient.storage)
+                    heapq.heappush(waiting, (-x._node.seq, x._node))
+                if context.observers:
+                    event = Differentiated(node, argument, x, g, contribution, total, before)
+                    context.tell("differentiated", event)
+            if not retain_graph:
+                node.release()
 
 
 def _check_fresh(node: Node) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from fpsim.rounding.quiet import quiet
+
 __all__ = ["OPS", "Kind", "Op", "Rule", "check_gradients", "op"]
 
 
@@ -69,7 +71,8 @@ class Op:
         """Apply the operation."""
         from fpsim.autograd.engine import apply
 
-        return apply(self, inputs, metadata)
+        with quiet():
+            return apply(self, inputs, metadata)
 
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.kind.name}>"

@@ -21,13 +21,21 @@ from fpsim.optim.steps import Steps
 from fpsim.precision import Precision, promote
 from fpsim.rounding.codes import checked_mode
 from fpsim.rounding.kernel import Array, round_to
+from fpsim.rounding.quiet import quiet
 
-__all__ = ["Optimizer", "Roundings"]
+__all__ = ["Optimizer", "Roundings", "is_number"]
 
 _REMEDIES = {
     "eps": "nothing then keeps a gradient of 0 from giving nan: use a larger eps, master='float32' or state='float32'",
     "lr": "no weight will move: use a larger lr, or masters of a wider format (master=)",
 }
+#: Settings that are numbers.
+_NUMBERS = ("lr", "momentum", "dampening", "weight_decay", "eps")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a setting is one number; an array or a tensor of one element is."""
+    return isinstance(value, int | float | np.number) or (isinstance(value, np.ndarray | Tensor) and value.size == 1)
 
 
 @dataclass(frozen=True)
@@ -126,9 +134,13 @@ class Optimizer:
 
     def check(self, group: dict[str, Any]) -> None:
         """Refuse settings that make no sense."""
+        name = type(self).__name__
+        for setting in (s for s in _NUMBERS if s in group and not is_number(group[s])):
+            got = f"{setting}={group[setting]!r}"
+            raise ArgumentTypeError(expected(name, f"a number as {setting}", got, "give a float"))
         if not group["lr"] >= 0:
             got = f"lr={group['lr']!r}"
-            raise ArgumentError(expected(type(self).__name__, "a learning rate of at least 0", got, "correct it"))
+            raise ArgumentError(expected(name, "a learning rate of at least 0", got, "correct it"))
 
     def use_masters(self, fmt: Any = "float32") -> None:
         """Keep copies of the parameters in `fmt`, made from the values that they have now."""
@@ -156,13 +168,27 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self._check_gradients()
         self._warn_of_zeros()
         number = 0
-        for group in self.param_groups:
-            for p in group["params"]:
-                self._step_one(p, group, getattr(p, "name", None) or f"parameter {number}")
-                number += 1
+        with quiet():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    self._step_one(p, group, getattr(p, "name", None) or f"parameter {number}")
+                    number += 1
         return loss
+
+    def _check_gradients(self) -> None:
+        """Refuse gradients that are not of their parameters' shapes, before the step, so that nothing changes."""
+        for number, p in enumerate(self._parameters()):
+            for g in (p.grad, None if p.master is None else p.master.grad):
+                if g is not None and (not isinstance(g, Tensor) or g.shape != p.shape):
+                    name = getattr(p, "name", None) or f"parameter {number}"
+                    got = f"shape={g.shape}" if isinstance(g, Tensor) else type(g).__name__
+                    raise ShapeError(
+                        expected(type(self).__name__, f"a tensor of shape {p.shape} as gradient of {name}", got,
+                                 "let backward() make it")
+                    )  # fmt: skip
 
     def rounded_settings(self, group: dict[str, Any], owner: Tensor) -> tuple[tuple[str, float, Format], ...]:
         """The settings that are useless as 0 and are rounded before use: name, value, format."""
@@ -247,6 +273,7 @@ class Optimizer:
         try:
             sizes = [len(g["params"]) for g in state_dict["param_groups"]]
             states = {int(i): dict(entries) for i, entries in state_dict["state"].items()}
+            masters = {int(i): master for i, master in state_dict.get("masters", {}).items()}
         except (KeyError, TypeError, AttributeError, ValueError):
             got = "something else"
             raise ArgumentError(
@@ -256,15 +283,14 @@ class Optimizer:
         if sizes != own:
             remedy = "build the optimizer as the saved one"
             raise ArgumentError(expected("load_state_dict", f"groups of {own} parameters", str(sizes), remedy))
-        masters = {int(i): master for i, master in state_dict.get("masters", {}).items()}
-        tensors = [(i, name, value) for i, entries in states.items() for name, value in entries.items()]
-        for i, name, value in [*tensors, *((i, "master", master) for i, master in masters.items())]:
-            if isinstance(value, Tensor) and (i >= len(params) or value.shape != params[i].shape):
-                got, remedy = f"{name} of parameter {i} with shape {value.shape}", "check the network"
-                raise ShapeError(expected("load_state_dict", "state of the parameters' shapes", got, remedy))
         settings = [{k: v for k, v in group.items() if k != "params"} for group in state_dict["param_groups"]]
-        for group, loaded in zip(self.param_groups, settings, strict=True):
-            self.check({**group, **loaded})
+        groups = [{**group, **loaded} for group, loaded in zip(self.param_groups, settings, strict=True)]
+        for group in groups:
+            self.check(group)
+        _check_state(states, masters, params)
+        group_of = [group for group, size in zip(groups, sizes, strict=True) for _ in range(size)]
+        for i, entries in states.items():
+            self.check_state(entries, group_of[i])
         for group, loaded in zip(self.param_groups, settings, strict=True):
             group.update(loaded)
         self.state = {params[i]: entries for i, entries in states.items()}
@@ -273,6 +299,23 @@ class Optimizer:
             params[i].replace_values(store(master._data, params[i].precision))
             stored(params[i], params[i].master, "cast")
 
+    def check_state(self, entries: dict[str, Any], group: dict[str, Any]) -> None:
+        """Refuse a loaded state of one parameter that `update` could not go on from."""
+
     def __repr__(self) -> str:
         settings = {k: v for k, v in self.param_groups[0].items() if k != "params"}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
+
+
+def _check_state(states: dict[int, dict[str, Any]], masters: dict[int, Any], params: list[Tensor]) -> None:
+    """Refuse a loaded state of other parameters."""
+    remedy = "check the network"
+    for i in (i for i in (*states, *masters) if not 0 <= i < len(params)):
+        got = f"state of parameter {i}"
+        raise ArgumentError(expected("load_state_dict", f"state of {len(params)} parameters", got, remedy))
+    entries = [(i, name, value) for i, state in states.items() for name, value in state.items() if name != "step"]
+    for i, name, value in [*entries, *((i, "master", master) for i, master in masters.items())]:
+        if not isinstance(value, Tensor) or value.shape != params[i].shape:
+            what = f"shape {value.shape}" if isinstance(value, Tensor) else f"type {type(value).__name__}"
+            got = f"{name} of parameter {i} with {what}"
+            raise ShapeError(expected("load_state_dict", "state of the parameters' shapes", got, remedy))

@@ -20,6 +20,7 @@ from fpsim.kernels.ways import HardwareFused, Way, definition, fused, has_fma
 from fpsim.precision import Precision
 from fpsim.rounding.codes import draw_key
 from fpsim.rounding.kernel import BLOCK, Array, round_to, way_to_nearest
+from fpsim.rounding.quiet import quiet
 from fpsim.rounding.wide import Wide, _two_product, _two_sum
 from fpsim.rounding.work import Work, is_medium, is_small, run, to_work, work_for
 
@@ -56,7 +57,7 @@ class Steps:
     def mul(self, x: Array, factor: float) -> Array:
         """``x * factor``."""
         if self._is_native and self._in_format(factor) == factor:  # one operation of the hardware's
-            with np.errstate(all="ignore"):
+            with quiet():
                 return x * self.precision.storage.carrier.type(factor)
         if (kernels := self._kernels_in_float32(x.size)) is not None:
             with np.errstate(over="ignore"):
@@ -74,7 +75,7 @@ class Steps:
     def add(self, x: Array, y: Array, alpha: float = 1.0) -> Array:
         """``x + alpha * y``, fused; alpha is rounded to the format first."""
         if alpha == 1 and self._is_native:
-            with np.errstate(all="ignore"):
+            with quiet():
                 return x + y
         alpha = self._in_format(alpha)
         if alpha == 1 and (kernels := self._kernels_in_float32(x.size)) is not None:
@@ -171,7 +172,7 @@ class Steps:
     def _once(
         self, change: Callable[..., Any], onto: Array | None, arrays: tuple[Array, ...], *numbers: float, form: int = -1
     ) -> Array:
-        """``change(*arrays, *numbers)``, added to `onto` if there is one, rounded once; `form` is what kernels call it."""
+        """``change(*arrays, *numbers)``, added to `onto` if there is one, rounded once; kernels know it by `form`."""
         if form >= 0 and (kernels := self._kernels_for_float32(arrays[0].size, *numbers)) is not None:
             return self._once_compiled(kernels, change, onto, arrays, numbers, form)
 
@@ -207,7 +208,7 @@ class Steps:
         if doubtful.any():
             left = tuple(x[doubtful] for x in flat)
             base, operands = (None, left) if onto is None else (left[0], left[1:])
-            with np.errstate(all="ignore"):
+            with quiet():
                 out[doubtful] = self._round((0, 0), _run(Wide, change, base, operands, numbers))
         return out.reshape(arrays[0].shape)
 
@@ -216,7 +217,7 @@ class Steps:
         key = self._draw_key() if self.precision.rounding == "stochastic" else 0
         flat = [x.reshape(-1) for x in arrays]
         out = np.empty(flat[0].size, self.precision.storage.carrier)
-        with np.errstate(all="ignore"):
+        with quiet():
             for start in range(0, out.size, BLOCK):
                 block = slice(start, start + BLOCK)
                 out[block] = kernel((key, start), *(x[block] for x in flat))

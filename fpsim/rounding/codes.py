@@ -288,8 +288,8 @@ def nextafter(x: Any, y: Any, fmt: Any) -> Any:
         above = np.where(start == -np.inf, -fmt.max, above)
         below = np.where(start == np.inf, fmt.max, below)
     step = np.where(goal > start, above, below)
-    # a number stepping down to zero keeps its sign, as in C and NumPy
-    step = np.where((step == 0) & (start != 0), np.copysign(0.0, start), step)
+    if fmt.has_negative_zero:  # a number stepping down to zero keeps its sign, as in C and NumPy
+        step = np.where((step == 0) & (start != 0), np.copysign(0.0, start), step)
     step = np.where(start == goal, goal, step)
     return np.where(np.isnan(start) | np.isnan(goal), np.nan, step)[()]
 

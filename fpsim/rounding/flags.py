@@ -112,7 +112,7 @@ def _reaches(value: Array | Wide, below: float, ulp: float, exponent: int, mode:
 def _comparison(value: Array | Wide) -> Against:
     if isinstance(value, Wide):
         size = np.abs(value)
-        return lambda a, b, e: (size - Wide(np.asarray(a), np.asarray(b), np.asarray(e))).hi
+        return lambda a, b, e: (size - (Wide(np.asarray(a), 0.0, e) + Wide(np.asarray(b), 0.0, e))).hi
     magnitude = np.abs(value).astype(np.float64, copy=False)
     # a bound that float64 cannot hold has none of its numbers between itself and where it is rounded to: upwards
     return lambda a, b, e: magnitude - np.ldexp(a + b, e)

@@ -18,6 +18,7 @@ from fpsim.formats import Format, float16, float32, float64
 from fpsim.kernels import ways
 from fpsim.kernels.loading import compiled
 from fpsim.kernels.threads import in_parallel, share
+from fpsim.rounding.quiet import quiet
 from fpsim.rounding.wide import FARTHEST, Wide
 
 __all__ = ["Array", "hashed_uniform", "is_rounded", "round_to", "way_to_nearest"]
@@ -30,6 +31,9 @@ BLOCK = 1 << 16
 
 #: Seconds an element takes in NumPy by a fast kernel, in NumPy by the definition, and compiled; and a call in NumPy.
 IN_NUMPY, IN_NUMPY_BY_DEFINITION, COMPILED, PER_CALL = 3e-9, 200e-9, 0.7e-9, 25e-6
+
+#: Elements that are not worth asking how many threads to share them among.
+SMALL = 1 << 15
 
 _INT: dict[np.dtype[Any], type] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
@@ -76,7 +80,7 @@ def round_to(
         way = _way_for(kernel, x.dtype, fmt, mode, saturate, key) if kernels is not None else None
         if way is not None:
             return _round_compiled(kernels, way, x, out)
-    with np.errstate(all="ignore"):
+    with quiet():
         if kernel is None:
             rounded = _by_scaling(Wide.of(x), fmt, mode, key, index)
             _settle(rounded, fmt, saturate, flush_subnormals)
@@ -140,7 +144,10 @@ def _round_compiled(kernels: Any, way: Any, x: Array, out: Array) -> Array:
     def task(start: int, stop: int) -> None:
         kernels.round_array(way, flat_x, flat_out, start, stop)
 
-    in_parallel(task, share(x.size, x.size * COMPILED, 16))
+    if x.size < SMALL:
+        task(0, x.size)
+    else:
+        in_parallel(task, share(x.size, x.size * COMPILED, 16))
     if not (out.flags.c_contiguous or np.may_share_memory(flat_out, out)):
         out[...] = flat_out.reshape(x.shape)
     return out

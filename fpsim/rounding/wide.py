@@ -12,6 +12,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
+from fpsim.rounding.quiet import quiet
+
 __all__ = ["Wide"]
 
 Array = NDArray[Any]
@@ -77,7 +79,7 @@ class Wide(NDArrayOperatorsMixin):
         if method != "__call__" or kwargs:
             return NotImplemented
         exact = _EXACT.get(ufunc)
-        with np.errstate(all="ignore"):
+        with quiet():
             if exact is not None:
                 return exact(*(Wide.of(x) for x in inputs))
             result = ufunc(*(x.value() if isinstance(x, Wide) else x for x in inputs))

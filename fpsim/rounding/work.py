@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from fpsim.formats import Format, bfloat16, float32, float64
+from fpsim.rounding.quiet import quiet
 from fpsim.rounding.wide import Wide
 
-__all__ = ["Work", "is_small", "to_work", "work_for"]
+__all__ = ["Work", "is_small", "sum_to_odd", "to_work", "work_for"]
 
 #: What a formula consists of: one ``+ - * /`` or square root; several of these; several whose last one may be all that
 #: breaks a tie, by less than float64 holds; or a library function among them.
@@ -88,7 +89,20 @@ def to_work(work: Work, x: Any) -> Any:
     return x.astype(work, copy=False)
 
 
+def sum_to_odd(x: Any, y: Any) -> Any:
+    """``x + y`` of float64 numbers, rounded to odd: where it is inexact, the last bit is 1.
+
+    Rounded to nearest in a format of at most 51 bits, that gives what the exact sum would (Boldo and Melquiond 2008).
+    """
+    with quiet():
+        s = np.add(x, y, dtype=np.float64)
+        of_y = s - x
+        rest = (x - (s - of_y)) + (y - of_y)  # what the sum leaves out, exactly (Knuth's TwoSum)
+        even = (s.view(np.int64) & 1) == 0
+        return np.where((rest != 0) & even & np.isfinite(rest), np.nextafter(s, np.copysign(np.inf, rest)), s)
+
+
 def run(work: Work, formula: Callable[..., Any], *arrays: Any, **metadata: Any) -> Any:
     """``formula(*arrays, **metadata)`` in the arithmetic `work`, without floating-point warnings."""
-    with np.errstate(all="ignore"):
+    with quiet():
         return formula(*(to_work(work, x) for x in arrays), **metadata)
