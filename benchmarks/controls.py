@@ -9,7 +9,7 @@ import time
 
 import fpsim as fp
 
-PANELS = ("number_line", "accumulate", "loss_scale", "format_designer")
+PANELS = ("number_line", "accumulate", "loss_scale", "format_designer", "amax_history", "block_scale")
 #: Seconds within which a control has to answer.
 LIMIT = 0.5
 

@@ -97,13 +97,15 @@ from fpsim.torch_names import float_ as float
 from fpsim.torch_names import int_ as int
 
 if TYPE_CHECKING:
-    from fpsim import widgets
+    from fpsim import mx, widgets
     from fpsim.experiments import sweep
     from fpsim.experiments.checkpoints import load_checkpoint, save_checkpoint
     from fpsim.experiments.evaluating import evaluate
+    from fpsim.experiments.troubles import troubles
     from fpsim.gallery import figures, verify
     from fpsim.observe.anomaly import detect_anomaly
     from fpsim.observe.cost import cost
+    from fpsim.observe.decoder import Decoder
     from fpsim.observe.explain import Explanation, explain
     from fpsim.observe.sensitivity import sensitivity
     from fpsim.observe.shadow import shadow
@@ -112,6 +114,7 @@ if TYPE_CHECKING:
 #: Names that are imported on first use, and where they live: their modules take a while to import.
 _ON_FIRST_USE = {
     "Anatomy": "fpsim.rounding",
+    "Decoder": "fpsim.observe.decoder",
     "Explanation": "fpsim.observe.explain",
     "cost": "fpsim.observe.cost",
     "detect_anomaly": "fpsim.observe.anomaly",
@@ -124,11 +127,12 @@ _ON_FIRST_USE = {
     "sensitivity": "fpsim.observe.sensitivity",
     "shadow": "fpsim.observe.shadow",
     "sweep": "fpsim.experiments.sweeping",
+    "troubles": "fpsim.experiments.troubles",
     "verify": "fpsim.gallery",
 }
 
 #: Rooms that are imported on first use.
-_ROOMS = ("widgets",)
+_ROOMS = ("mx", "widgets")
 
 
 def __getattr__(name: str) -> Any:

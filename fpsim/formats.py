@@ -127,6 +127,10 @@ class Format:
             hint = f"; IEEE-like: OCP's E4M3 is float8_e4m3fn, max {float8_e4m3fn.max:g}"
         return f"Format({self.name!r}, {figures}{hint})"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The same in IPython, and where Hypothesis shows an example: else it would list every field."""
+        printer.text(repr(self))
+
     # Widths ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -310,7 +314,7 @@ _ALIASES = {
     # the bare split of a named format whose specials are not IEEE's: e4m3fn, e5m2fnuz, e8m0fnu, e2m1fn ...
     **{name.partition("_")[2]: name for name in _NAMED if name.endswith(("fn", "fnuz", "fnu"))},
 }
-_SPLIT = re.compile(r"e(\d+)m(\d+)(?:b(\d+))?(fn|fnuz|finite|)")
+_SPLIT = re.compile(r"e(\d+)m(\d+)(?:b(-?\d+))?(fn|fnuz|finite|)")
 
 
 def _parse(like: Any) -> tuple[int, int, int, str]:

@@ -102,6 +102,10 @@ class Precision:
     def __hash__(self) -> int:
         return self._hash
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: hashes of texts differ between processes, so a hash that came along would find nothing."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     @cached_property
     def _hash(self) -> int:
         return hash(tuple(getattr(self, f.name) for f in fields(self)))
@@ -117,6 +121,10 @@ class Precision:
             if (value := getattr(self, f.name)) != getattr(plain, f.name)
         ]
         return f"Precision({str(self)!r}{''.join(others)})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The same in IPython, and where Hypothesis shows an example: else it would list every field."""
+        printer.text(repr(self))
 
 
 @cache

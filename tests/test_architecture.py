@@ -20,6 +20,7 @@ LAYERS = {
     "rounding": 1,
     "accumulate": 2,
     "precision": 2,
+    "mx": 2,
     "autograd": 3,
     "ops": 4,
     "nn": 5,

@@ -33,6 +33,9 @@ from fpsim.errors import (
 PAIRWISE, UPWARD = fp.Precision("float16", order="pairwise"), fp.Precision("float16", rounding="up")
 
 
+DECODER = fp.Decoder(2, 32, 4, 10, 8)
+
+
 def ones(*shape, **precision):
     return fp.ones(*shape, **precision)
 
@@ -53,6 +56,23 @@ def backward_after_a_change():
     with fp.no_grad():
         x += 1.0
     y.backward()
+
+
+def language_model():
+    return fp.nn.TransformerLM(vocabulary=7, width=4, heads=2, layers=1, context=4)
+
+
+attend = fp.nn.functional.scaled_dot_product_attention
+
+
+def step_with(gradient, optimizer=fp.optim.SGD):
+    w = leaf(2)
+    w.grad = gradient
+    optimizer([w]).step()
+
+
+def loaded(optimizer, **changes):
+    optimizer.load_state_dict({**optimizer.state_dict(), **changes})
 
 
 def add_in_place(x):
@@ -260,11 +280,21 @@ ROWS = [
      "inspect: expected mode='nearest_even' for float8_e8m0fnu, got mode='up'; it codes scales only."),
     # Accumulators ----------------------------------------------------------------------------------------------------
     ("unknown order", lambda: fp.Accumulator("float16", order="random"), ArgumentError,
-     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, kahan, exact, tensor_core, got "
-     "order='random'; choose one; B as in blocked:64."),
+     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, blocked:B@FORMAT, kahan, exact, "
+     "tensor_core, got order='random'; choose one; B as in blocked:64."),
     ("blocks without length", lambda: fp.Accumulator("float16", order="blocked"), ArgumentError,
-     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, kahan, exact, tensor_core, got "
-     "order='blocked'; choose one; B as in blocked:64."),
+     "Accumulator: expected an order of blas, sequential, pairwise, blocked:B, blocked:B@FORMAT, kahan, exact, "
+     "tensor_core, got order='blocked'; choose one; B as in blocked:64."),
+    ("blocks in no format", lambda: fp.Accumulator("float32", order="blocked:128@e8"), ArgumentError,
+     "Accumulator: expected blocked:B@FORMAT with B of at least 1, got order='blocked:128@e8' (Format: expected a "
+     "floating-point format, got 'e8'; did you mean float16, bfloat16, tfloat32, float32, float64? Or a split like "
+     "e5m10.); blocked:128@e8m13 sums 128 terms in 14 bits."),
+    ("blocks of no length in a format", lambda: fp.Accumulator("float32", order="blocked:0@e8m13"), ArgumentError,
+     "Accumulator: expected blocked:B@FORMAT with B of at least 1, got order='blocked:0@e8m13'; blocked:128@e8m13 "
+     "sums 128 terms in 14 bits."),
+    ("promoted blocks by chance", lambda: fp.Accumulator("float32", order="blocked:4@e8m13", rounding="stochastic"),
+     ArgumentError, "Accumulator: expected an order of one format for stochastic rounding, got "
+     "order='blocked:4@e8m13'; use blocked:B, or another rounding."),
     ("tensor core without a block", lambda: fp.Accumulator("float32", order="tensor_core:0"), ArgumentError,
      "Accumulator: expected tensor_core, or tensor_core:B+E with B from 1 to 1024 and E up to 12, got "
      "order='tensor_core:0'; tensor_core:8+1 has blocks of 8 and 1 extra bit."),
@@ -545,6 +575,16 @@ ROWS = [
      "train: expected a whole number of at least 1, got batch=0; leave it out for the scenario's own."),
     ("a training seed below 0", lambda: fp.train(seed=-1), ArgumentError,
      "train: expected a seed that is a whole number of at least 0, got seed=-1; use seed=0."),
+    ("a text too short", lambda: fp.train("float32", scenario="transformer", data=("abc", "abc")), DataError,
+     "train: expected at least 48, for windows of 32, got 3 characters to train; give a longer text, or a smaller "
+     "batch."),
+    ("a text with an unknown character", lambda: fp.train(scenario="transformer", data=("ab" * 99, "abc")), DataError,
+     "train: expected a test part of the training part's characters, got 'c' at 2; put it into the training part too, "
+     "or leave it out."),
+    ("a text that is not there", lambda: fp.train(scenario="transformer", data="/nowhere.txt"), DataError,
+     "train: expected text or a text file, got '/nowhere.txt': No such file or directory; check the path."),
+    ("another trouble", lambda: fp.troubles()["x"], fp.ResultsError,
+     "troubles: expected one of logits, mask, layer norm, softmax, residual stream, lost updates, got 'x'; choose one."),
     ("a pixel that is nan", lambda: train_on(train_x=with_nan), DataError,
      "train: expected finite pixels, got train_x[3, 0, 1, 2]=nan; replace missing pixels first."),
     ("a label out of range", lambda: train_on(train_y=lambda y: y + 1), DataError,
@@ -577,6 +617,61 @@ ROWS = [
      "load: expected complete results, got r.json, in which something is missing; run the command that wrote it again."),
     ("a recipe that did not run", lambda: fp.experiments.Comparison([])["float16"], ResultsError,
      "Comparison: expected a recipe of , got 'float16'; run it with compare()."),
+    # Attention and the transformer -----------------------------------------------------------------------------------
+    ("a sequence longer than the context", lambda: language_model()(np.zeros((2, 5), int)), ShapeError,
+     "TransformerLM: expected tokens (n, t) with t from 1 to the context, 4, got tokens.shape=(2, 5); shorten the "
+     "sequences or enlarge context=."),
+    ("one sequence without a batch", lambda: language_model()(np.zeros(4, int)), ShapeError,
+     "TransformerLM: expected tokens (n, t) with t from 1 to the context, 4, got tokens.shape=(4,); shorten the "
+     "sequences or enlarge context=."),
+    ("tokens out of range", lambda: language_model()([[0, 7, -1]]), DataError,
+     "TransformerLM: expected tokens from 0 to 6, got tokens from -1 to 7; enlarge vocabulary= or correct them."),
+    ("tokens that are not integers", lambda: language_model()([[0.0, 1.0]]), ArgumentTypeError,
+     "TransformerLM: expected integer tokens, got dtype=float64; convert with .astype(int)."),
+    ("a width that the heads do not divide", lambda: fp.nn.TransformerLM(7, width=10, heads=4), ArgumentError,
+     "CausalSelfAttention: expected a width that the heads divide, got width=10, heads=4; change one."),
+    ("a transformer without layers", lambda: fp.nn.TransformerLM(7, layers=0), ArgumentError,
+     "TransformerLM: expected whole numbers of at least 1, got layers=0; correct it."),
+    ("an attention of another kind", lambda: fp.nn.TransformerLM(7, attention="flash"), ArgumentError,
+     "CausalSelfAttention: expected attention fused or composed, got attention='flash'; choose one."),
+    ("a finite mask in fused attention", lambda: fp.nn.TransformerLM(7, mask_value=-1e9), ArgumentError,
+     "CausalSelfAttention: expected mask_value -inf in fused attention, got mask_value=-1000000000.0; use "
+     "attention='composed'."),
+    ("attention of one axis", lambda: attend(ones(2), ones(3, 2), ones(3, 2)), ShapeError,
+     "scaled_dot_product_attention: expected at least two axes each, (position, feature), got query.shape=(2,), "
+     "key.shape=(3, 2), value.shape=(3, 2); add an axis."),
+    ("queries and keys that differ", lambda: attend(ones(3, 2), ones(3, 4), ones(3, 2)), ShapeError,
+     "scaled_dot_product_attention: expected queries and keys of as many features, at least one, got query.shape=(3, 2), "
+     "key.shape=(3, 4), value.shape=(3, 2); check both."),
+    ("values that some keys lack", lambda: attend(ones(3, 2), ones(3, 2), ones(4, 2)), ShapeError,
+     "scaled_dot_product_attention: expected one value for each key, got query.shape=(3, 2), key.shape=(3, 2), "
+     "value.shape=(4, 2); check key and value."),
+    ("attention batches", lambda: attend(ones(2, 3, 2), ones(4, 3, 2), ones(3, 2)), ShapeError,
+     "scaled_dot_product_attention: expected leading sizes that broadcast, got query.shape=(2, 3, 2), "
+     "key.shape=(4, 3, 2), value.shape=(3, 2); make the leading sizes equal or 1."),
+    ("two masks", lambda: attend(ones(3, 2), ones(3, 2), ones(3, 2), np.ones((3, 3), bool), is_causal=True),
+     ArgumentError,
+     "scaled_dot_product_attention: expected attn_mask or is_causal, got both; put the order into the mask."),
+    ("a mask of integers", lambda: attend(ones(3, 2), ones(3, 2), ones(3, 2), np.ones((3, 3), int)), ArgumentTypeError,
+     "scaled_dot_product_attention: expected a bool mask or one of floats, got attn_mask of int64; compare: mask != 0."),
+    ("a mask of another shape", lambda: attend(ones(3, 2), ones(3, 2), ones(3, 2), np.ones((2, 3), bool)), ShapeError,
+     "scaled_dot_product_attention: expected a mask that broadcasts to (3, 3), got attn_mask.shape=(2, 3); give it "
+     "(query, key) as last axes."),
+    ("attention of arrays", lambda: attend(np.ones((3, 2)), ones(3, 2), ones(3, 2)), ArgumentTypeError,
+     "scaled_dot_product_attention: expected a tensor, got ndarray; make one with fp.tensor(x)."),
+    ("attention dropped twice over", lambda: attend(ones(3, 2), ones(3, 2), ones(3, 2), None, 2.0), ArgumentError,
+     "scaled_dot_product_attention: expected a probability from 0 to 1, got dropout_p=2.0; correct it."),
+    ("windows longer than the text", lambda: fp.data.sequences(np.arange(5), 5, 1), ArgumentError,
+     "sequences: expected a length of 1 to 4, the characters with a next one there are, got length=5; use an int, "
+     "such as 32."),
+    ("more windows than there are", lambda: fp.data.sequences(np.arange(5), 3, 3), ArgumentError,
+     "sequences: expected a size of 1 to 2, the windows there are, got size=3; use an int, such as 32."),
+    ("sequences of text", lambda: fp.data.sequences("alice", 3, 1), DataError,
+     "sequences: expected codes from 0 on, as integers in one dimension, got <U5 (); pass codes such as text().train."),
+    ("codes that stand for nothing", lambda: fp.data.text().decode([3, 67]), DataError,
+     "decode: expected integer codes from 0 to 66, got 3 to 67; pass what encode() gives."),
+    ("a character that Alice lacks", lambda: fp.data.text().encode("a+b"), DataError,
+     "encode: expected characters of the text, got '+'; see characters."),
     ("too many labels", lambda: fp.nn.functional.cross_entropy(ones(2, 3), np.array([0, 1, 2])), ShapeError,
      "cross_entropy: expected labels of shape (2,), got input.shape=(2, 3), target.shape=(3,); give one label per sample."),
     ("a pattern that matches nothing", lambda: fp.amp.apply(fp.nn.LeNet(), {"convv*": "float16"}), ArgumentError,
@@ -763,11 +858,52 @@ ROWS = [
     ("no device", lambda: fp.cost(layer(), (1, 2), devices=[]), ArgumentError,
      "cost: expected at least one device, got none; leave it out for all of them."),
     ("devices by number", lambda: fp.cost(layer(), (1, 2), devices=3), ArgumentError,
-     "cost: expected names of devices, got devices=3; the table has V100, A100, H100, T4, Jetson Orin Nano, EPYC 7763."),
+     "cost: expected names of devices, got devices=3; the table has "
+     "V100, A100, H100, H200, B200, MI300X, T4, L4, RTX 3090, RTX 4090, Jetson Orin Nano, EPYC 7763."),
     ("a policy that was not counted", lambda: fp.cost(layer(), (1, 2), "O2")["O3"], ArgumentError,
      "Cost: expected a policy of float32, O2, got 'O3'; name it in cost()."),
     ("a mode that is none", lambda: fp.cost(layer(), (1, 2))["float32"].macs("test"), ArgumentError,
      "cost: expected training or inference, got mode='test'; choose one."),
+    ("heads that do not divide", lambda: fp.Decoder(2, 30, 4, 10, 8), ArgumentError,
+     "Decoder: expected a width that the heads divide, got width=30, heads=4; change one."),
+    ("keys that do not divide", lambda: fp.Decoder(2, 32, 4, 10, 8, key_value_heads=3), ArgumentError,
+     "Decoder: expected heads that the key_value_heads divide, got heads=4, key_value_heads=3; change one."),
+    ("a rotation of an odd number", lambda: fp.Decoder(2, 12, 4, 10, 8, positions="rotary"), ArgumentError,
+     "Decoder: expected an even number of features a head for rotary positions, got width=12, heads=4; change one."),
+    ("half a layer", lambda: fp.Decoder(2.5, 32, 4, 10, 8), ArgumentError,
+     "Decoder: expected whole numbers of at least 1, got layers=2.5; correct it."),
+    ("no width", lambda: fp.Decoder(2, "wide", 4, 10, 8), ArgumentError,
+     "Decoder: expected whole numbers of at least 1, got width='wide'; correct it."),
+    ("an MLP that is none", lambda: fp.Decoder(2, 32, 4, 10, 8, mlp="relu"), ArgumentError,
+     "Decoder: expected mlp gelu or swiglu, got mlp='relu'; choose one."),
+    ("a bias that is none", lambda: fp.Decoder(2, 32, 4, 10, 8, bias="qkv"), ArgumentError,
+     "Decoder: expected bias True or False, got bias='qkv'; choose one."),
+    ("a decoder that was not published", lambda: fp.Decoder.named("llama-7b"), ArgumentError,
+     "Decoder: expected the name of a published configuration, got 'llama-7b'; "
+     "use one of llama-2-7b, llama-3-70b, llama-2-70b, llama-3-8b."),
+    ("a change that is none", lambda: fp.Decoder.named("gpt2", depth=3), ArgumentError,
+     "Decoder: expected fields of a Decoder, got depth; use one of width."),
+    ("more tokens than the context", lambda: fp.cost(DECODER, (1, 9)), ShapeError,
+     "cost: expected (batch, tokens) with at most 8 tokens, the context, got input_shape=(1, 9); "
+     "shorten it, or enlarge the decoder's context."),
+    ("tokens alone", lambda: fp.cost(DECODER, (8,)), ShapeError,
+     "cost: expected (batch, tokens) with at most 8 tokens, the context, got input_shape=(8,); "
+     "shorten it, or enlarge the decoder's context."),
+    ("no batch of tokens", lambda: fp.cost(DECODER, 8), ArgumentError,
+     "cost: expected a shape of whole numbers of at least 1, got input_shape=8; give (batch, tokens)."),
+    ("an attention that is none", lambda: fp.cost(DECODER, (1, 8), attention="fast"), ArgumentError,
+     "cost: expected attention flash, fused or composed, got attention='fast'; choose one."),
+    ("logits of the first", lambda: fp.cost(DECODER, (1, 8), logits="first"), ArgumentError,
+     "cost: expected logits last or all, got logits='first'; choose one."),
+    ("half recomputed", lambda: fp.cost(DECODER, (1, 8), recompute=0.5), ArgumentError,
+     "cost: expected recompute True or False, got recompute=0.5; choose one."),
+    ("a cache of integers", lambda: fp.cost(DECODER, (1, 8), kv="int8"), ArgumentError,
+     "cost: expected a format to store in, got 'int8'; use a format such as float16, or one of mxfp8_e4m3, mxfp8_e5m2, "
+     "mxfp6_e3m2, mxfp6_e2m3, mxfp4_e2m1."),
+    ("a cache of a network", lambda: fp.cost(layer(), (1, 2), kv="float16"), ArgumentError,
+     "cost: expected attention, recompute, kv and logits for a Decoder alone, got one for a Linear; leave it out."),
+    ("what fits of a policy that was not counted", lambda: fp.cost(DECODER, (1, 8)).fits(["T4", "H100"])["O3", "T4"], ArgumentError,
+     "Fits: expected a policy of float32, mixed_float16 and a device of T4, H100, got 'O3', 'T4'; name both in cost()."),
     ("a roofline of another device", lambda: fp.cost(layer(), (1, 2), devices="T4").plot("V100"), ArgumentError,
      "roofline: expected a device of T4, got device='V100'; name it in cost()."),
     ("evaluate a function", lambda: fp.evaluate(len, np.ones((1, 2))), ArgumentTypeError,
@@ -871,14 +1007,88 @@ ROWS = [
      "accumulate: expected order of sequential, pairwise, blocked:64, kahan, got order='pairwize'; choose pairwise."),
     ("terms that were not recorded", lambda: fp.widgets.accumulate("1/n"), ArgumentError,
      "accumulate: expected terms of 1, 0.1, 1/k, got terms='1/n'; choose 1/k, 1."),
+    ("an outlier of zero", lambda: fp.widgets.amax_history(outlier=0.0), ArgumentError,
+     "amax_history: expected two or more positive, finite magnitudes, got outlier=0.0; choose one above 0."),
+    ("a block scale's format", lambda: fp.widgets.block_scale("mxfp5"), ArgumentError,
+     "block_scale: expected format of mxfp8_e4m3, mxfp6_e3m2, mxfp4_e2m1, got format='mxfp5'; choose "
+     "mxfp8_e4m3, mxfp6_e3m2, mxfp4_e2m1."),
     ("bits without a sign", lambda: fp.widgets.bits("1", ["float8_e8m0fnu"]), ArgumentError,
      "bits: expected formats with a sign, at least one, got float8_e8m0fnu; choose another."),
     ("a format of too many bits", lambda: fp.widgets.format_designer(12, 3), ArgumentError,
      "format_designer: expected exponent bits of 2, 3, ..., 8, got exponent_bits=12; choose 8."),
+    ("a text as learning rate", lambda: fp.optim.SGD([leaf(2)], lr="0.1"), ArgumentTypeError,
+     "SGD: expected a number as lr, got lr='0.1'; give a float."),
+    ("one beta", lambda: fp.optim.Adam([leaf(2)], betas=(0.9,)), ArgumentTypeError,
+     "Adam: expected two numbers as betas, got betas=(0.9,); the usual are 0.9, 0.999."),
+    ("a gradient of another shape", lambda: step_with(fp.ones(3)), ShapeError,
+     "SGD: expected a tensor of shape (2,) as gradient of parameter 0, got shape=(3,); let backward() make it."),
+    ("an array as gradient", lambda: step_with(np.ones(2)), ShapeError,
+     "SGD: expected a tensor of shape (2,) as gradient of parameter 0, got ndarray; let backward() make it."),
+    ("clipping an array", lambda: step_with(np.ones(2), lambda ws: fp.optim.clip_grad_norm_(ws, 1.0)),
+     ArgumentTypeError, "clip_grad_norm_: expected tensors as gradients, got ndarray; let backward() make them."),
+    ("the state of a parameter that there is not", lambda: loaded(fp.optim.SGD([leaf(2)]), state={5: {}}),
+     ArgumentError, "load_state_dict: expected state of 1 parameters, got state of parameter 5; check the network."),
+    ("an array as an optimizer's state", lambda: loaded(fp.optim.SGD([leaf(2)]), state={0: {"m": np.ones(2)}}),
+     ShapeError, "load_state_dict: expected state of the parameters' shapes, got m of parameter 0 with type ndarray; "
+     "check the network."),
+    ("half a state of Adam's", lambda: loaded(fp.optim.Adam([leaf(2)]), state={0: {"exp_avg": ones(2)}}),
+     ArgumentError, "load_state_dict: expected a state of Adam, got one without exp_avg_sq; load what it gave."),
+    ("steps that are no number", lambda: loaded(fp.optim.Adam([leaf(2)]), state={0: {
+        "step": "1", "exp_avg": ones(2), "exp_avg_sq": ones(2)}}),
+     ArgumentError, "load_state_dict: expected a state of Adam, got step='1'; load what it gave."),
+    ("a schedule's state from elsewhere",
+     lambda: fp.optim.lr_scheduler.StepLR(fp.optim.SGD([leaf(2)]), 2).load_state_dict({"gamma": 1.0}), ArgumentError,
+     "load_state_dict: expected what state_dict() of a StepLR gave, got something else; build the schedule as the "
+     "saved one."),
+    ("nan for weights whose format has none",
+     lambda: fp.nn.Linear(1, 1).to("float4_e2m1fn").load_state_dict({"weight": [[1.0]], "bias": [np.nan]}),
+     FormatError, "load_state_dict: expected numbers that float4_e2m1fn has, got nan in bias; mask it."),
+    ("ragged weights", lambda: fp.nn.Linear(1, 2).load_state_dict({"weight": [[1.0], [1.0, 2.0]], "bias": [1.0, 1.0]}),
+     ShapeError,
+     "load_state_dict: expected a rectangular array, got rows of different lengths; pad or split them."),
+    ("weights under numbers", lambda: fp.nn.Linear(1, 1).load_state_dict({1: 2}), ArgumentError,
+     "load_state_dict: expected the network's own names, got missing weight, bias; unknown 1; or pass strict=False."),
     ("an exercise that there is not", lambda: check("ex3.2", 1), ArgumentError,
      "check: expected the name of an exercise, got exercise='ex3.2'; the nearest is ex03.2."),
     ("a number as an exercise", lambda: check(3.2, 1), ArgumentTypeError,
      "check: expected the name of an exercise, got exercise=3.2; write check('ex03.2', answer)."),
+    ("a block that does not divide", lambda: fp.mx.round(np.ones((2, 40)), "mxfp8"), ShapeError,
+     "mx.round: expected a multiple of the block, 32, got 40 along axis -1 of x.shape=(2, 40); choose another axis or "
+     "block=, or fill the last block with zeros by pad=True."),
+    ("a block that does not divide, encoded", lambda: fp.mx.encode(np.ones(40), "mxfp8", block=16), ShapeError,
+     "mx.encode: expected a multiple of the block, 16, got 40 along axis -1 of x.shape=(40,); choose another axis or "
+     "block=, or fill the last block with zeros by pad=True."),
+    ("blocks along no axis", lambda: fp.mx.round(np.ones((2, 32)), "mxfp8", axis=2), ShapeError,
+     "mx.round: expected an axis of an array of at least one dimension, got axis=2 for x.shape=(2, 32); count from 0 or "
+     "from -1."),
+    ("an unknown MX format", lambda: fp.mx.round(np.ones(32), "mxfp5"), FormatError,
+     "mx: expected an MX format, got 'mxfp5'; did you mean mxfp8, mxfp6, mxfp4, mxfp8_e5m2? Elements of your own: "
+     "fp.mx.MXFormat('e3m4')."),
+    ("blocks of nothing", lambda: fp.mx.MXFormat("e3m2", block=0), ArgumentError,
+     "MXFormat: expected a block of at least 1 element, got block=0; the specification's is 32."),
+    ("scales as elements", lambda: fp.mx.MXFormat("e8m0fnu"), FormatError,
+     "MXFormat: expected an element format with arithmetic, got element=float8_e8m0fnu; it codes scales only."),
+    ("no history", lambda: fp.amp.DelayedScaling(amax_history_len=0), ArgumentError,
+     "DelayedScaling: expected a history of 1 to 65536 steps, got amax_history_len=0; take 16."),
+    ("an unknown amax rule", lambda: fp.amp.DelayedScaling(amax_compute_algo="mean"), ArgumentError,
+     "DelayedScaling: expected 'max' or 'most_recent', got amax_compute_algo='mean'; choose one."),
+    ("a margin beyond reason", lambda: fp.amp.CurrentScaling(margin=1000), ArgumentError,
+     "CurrentScaling: expected a margin from -100 to 100, got margin=1000; 0 leaves none free."),
+    ("FP8 of scales", lambda: fp.amp.CurrentScaling("e8m0fnu"), FormatError,
+     "CurrentScaling: expected formats with arithmetic, got forward=float8_e8m0fnu; take FP8."),
+    ("saturate as a word", lambda: fp.amp.CurrentScaling(saturate="yes"), ArgumentError,
+     "CurrentScaling: expected True or False, got saturate='yes'; choose one."),
+    ("MX blocks of an unknown format", lambda: fp.amp.BlockScaling("fp8"), FormatError,
+     "mx: expected an MX format, got 'fp8'; did you mean mxfp8, mxfp6, mxfp4? Elements of your own: "
+     "fp.mx.MXFormat('e3m4')."),
+    ("a scaling by name", lambda: fp.amp.quantize(fp.nn.LeNet(), "fp8"), ArgumentTypeError,
+     "quantize: expected a scaling, got scaling='fp8'; pass fp.amp.CurrentScaling(), DelayedScaling() or "
+     "BlockScaling()."),
+    ("quantising what is no network", lambda: fp.amp.quantize([], fp.amp.CurrentScaling()), ArgumentTypeError,
+     "quantize: expected an nn.Module, got list; pass the network first."),
+    ("quantising no layer", lambda: fp.amp.quantize(fp.nn.LeNet(), fp.amp.CurrentScaling(), "conv*"), ArgumentError,
+     "quantize: expected a pattern that matches an nn.Linear, got pattern='conv*'; the fully connected layers are fc1, "
+     "fc2."),
 ]  # fmt: skip
 
 

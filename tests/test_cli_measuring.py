@@ -97,6 +97,28 @@ def test_cost_as_json(capsys):
     assert content["input_shape"] == [32, 1, 8, 8]
 
 
+def test_cost_of_a_decoder_by_name_and_by_fields(capsys, tmp_path):
+    picture = tmp_path / "d.png"
+    line = ["cost", "--decoder", "gpt2,layers=2", "--batch", "3", "--tokens", "8", "--policy", "O2", "--device", "h100"]
+    out = printed(capsys, *line, "--recompute", "--kv", "mxfp4", "--attention", "fused", "--out", str(picture))
+    options = {"devices": "H100", "recompute": True, "kv": "mxfp4", "attention": "fused"}
+    expected = fp.cost(fp.Decoder.named("gpt2", layers=2), (3, 8), "O2", **options)
+    assert out == f"{expected.table()}\nWrote {picture}.\n"
+    assert picture.exists()
+    fields = "layers=1,width=8,heads=2,vocabulary=5,context=4,mlp=swiglu,bias=false"
+    content = json.loads(printed(capsys, "cost", "--decoder", fields, "--policy", "float16", "--json"))
+    assert content["input_shape"] == [1, 4]
+    assert content["decoder"]["hidden"] == 256
+    assert content["decoder"]["bias"] is False
+
+
+def test_cost_of_a_scenario_of_text(capsys):
+    line = ["cost", "--scenario", "transformer", "--batch", "2", "--policy", "O2", "--json"]
+    content = json.loads(printed(capsys, *line))
+    assert content["network"] == "TransformerLM"
+    assert content["input_shape"][0] == 2
+
+
 def test_sensitivity_prints_the_report(capsys, weights, tmp_path):
     arguments = ["sensitivity", str(weights), "--scenario", "rounding", "--samples", "8", "--steps", "2"]
     out = printed(capsys, *arguments, "--tolerance", "1e-3", "--out", str(tmp_path / "s.png"))
@@ -121,6 +143,14 @@ def test_sensitivity_prints_the_report(capsys, weights, tmp_path):
         (["cost", "--batch", "0"], "cost: expected a batch of at least 1, got --batch 0; try --batch 32."),
         (["cost", "--optimizer", "adm"], "cost: expected an optimizer's name, or a function that makes one, got "),
         (["cost", "--device", "V1000"], "cost: expected a device of the table, or a Device, got device 'V1000'"),
+        (["cost", "--decoder", "gpt5"], "Decoder: expected the name of a published configuration, got 'gpt5'; use"),
+        (["cost", "--decoder", "layers=2"], "cost: expected a decoder's layers, width, heads, vocabulary, context,"),
+        (["cost", "--decoder", "gpt2,depth=2"], "cost: expected a decoder's name or fields as key=value, got 'depth"),
+        (["cost", "--decoder", "gpt2", "--tokens", "2000"], "cost: expected (batch, tokens) with at most 1024 tokens"),
+        (["cost", "--decoder", "gpt2", "--tokens", "0"], "cost: expected a shape of whole numbers of at least 1, got "),
+        (["cost", "--decoder", "gpt2", "--scenario", "rounding"], "cost: expected --decoder or --scenario, got both"),
+        (["cost", "--tokens", "8"], "cost: expected --decoder, got --tokens without it; name a decoder, such as gpt2."),
+        (["cost", "--kv", "float16"], "cost: expected attention, recompute, kv and logits for a Decoder alone, got"),
         (["sensitivity", "--samples", "0"], "sensitivity: expected a whole number of at least 1, got samples=0; "),
         (["train", "--weights", "w.txt"], "train: expected a name ending in .npz or .safetensors, got weights='w.txt'"),
     ],

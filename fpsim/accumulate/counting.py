@@ -17,6 +17,7 @@ import numpy as np
 from fpsim.accumulate import orders
 from fpsim.accumulate.accumulator import TILE, Accumulator, _axes, _product_work, parse_order
 from fpsim.accumulate.orders import Arithmetic, Terms
+from fpsim.accumulate.promoted import Promoted
 from fpsim.formats import float16
 from fpsim.rounding.flags import OVERFLOW, raised
 from fpsim.rounding.kernel import Array
@@ -112,6 +113,9 @@ class Counting(Accumulator):
         order = self._order("sum", x)
         if order == "exact" or order.startswith("tensor_core"):  # no sum but the last one is a number of the format
             self._tell_of_result(result, x)
+        elif "@" in order:
+            terms = x.transpose(axes + kept).reshape(length, width)
+            again.count_blocks(order, length, (width,), lambda inner, k: inner.count_sum(terms[k], "sequential"))
         else:
             again.count_sum(x.transpose(axes + kept).reshape(length, width), order)
         return result
@@ -125,6 +129,13 @@ class Counting(Accumulator):
         order = self._order("matmul", x, y)
         if order == "exact" or order.startswith("tensor_core"):  # no sum but the last one is a number of the format
             self._tell_of_result(result, x, y)
+        elif "@" in order:
+            shape = (*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1])
+
+            def part(inner: Counting, k: slice) -> Array:
+                return inner.count_matmul(x[..., k], y[..., k, :], "sequential")
+
+            again.count_blocks(order, y.shape[-2], shape, part)
         else:
             again.count_matmul(x, y, order)
         return result
@@ -203,6 +214,17 @@ class Counting(Accumulator):
                 out[i, part] = self._counted(a, order, length, shape, terms, exact, first)
         self.tell(a.tally)
         return out.reshape(*batch, rows, columns)
+
+    def count_blocks(
+        self, order: str, length: int, shape: tuple[int, ...], part: Callable[[Counting, slice], Array]
+    ) -> None:
+        """Sums of blocks in a format of their own, by the accumulator that counts them, then the sums of these."""
+        inner = counting(self._of_blocks(order), self.tell)
+        a = self._counting_arithmetic()
+        with np.errstate(all="ignore"):
+            zeros = np.zeros(shape, self.format.carrier)
+            Promoted.parse(order).total(length, zeros, lambda k: part(inner, k), a)
+        self.tell(a.tally)
 
     def _counting_arithmetic(self) -> CountingArithmetic:
         plain = self._arithmetic()

@@ -17,7 +17,8 @@ def exact_sum(terms: Array) -> Wide:
     """``sum_k terms[k, r]`` as wide numbers that round like the exact sum; shape (R,)."""
     integers, exponent = _integers(terms)
     total = integers.sum(axis=0) if len(terms) else np.zeros(terms.shape[1], object)
-    return _special(_wide(total, exponent), _specials(terms).sum(axis=0))
+    with np.errstate(invalid="ignore"):  # inf - inf
+        return _special(_wide(total, exponent), _specials(terms).sum(axis=0))
 
 
 def exact_matmul(x: Array, y: Array) -> Wide:

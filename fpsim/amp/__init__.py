@@ -10,6 +10,8 @@ from fpsim.amp.apply import apply
 from fpsim.amp.autocast import OpLists, autocast, op_lists
 from fpsim.amp.copying import in_formats
 from fpsim.amp.policy import Policy, policy
+from fpsim.amp.quantization import Quantization, quantize
+from fpsim.amp.quantizers import BlockScaling, CurrentScaling, DelayedScaling
 from fpsim.amp.recipes import RECIPES, Recipe, recipe
 from fpsim.amp.scale_rule import PRESETS, ScaleRule
 from fpsim.amp.scaler import GradScaler, StaticScaler
@@ -18,9 +20,13 @@ from fpsim.amp.unscaling import StepReport
 __all__ = [
     "PRESETS",
     "RECIPES",
+    "BlockScaling",
+    "CurrentScaling",
+    "DelayedScaling",
     "GradScaler",
     "OpLists",
     "Policy",
+    "Quantization",
     "Recipe",
     "ScaleRule",
     "StaticScaler",
@@ -35,6 +41,7 @@ __all__ = [
     "master_params",
     "op_lists",
     "policy",
+    "quantize",
     "recipe",
     "scale_loss",
 ]

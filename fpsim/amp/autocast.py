@@ -29,6 +29,7 @@ _TORCH_NAME = {
     "power": "pow",
     "power_integer": "pow",
     "normalize_with": "batch_norm",
+    "quantized_linear": "linear",
 }
 
 

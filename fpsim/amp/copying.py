@@ -78,3 +78,5 @@ def forget_formats(net: Module) -> None:
         object.__setattr__(module, "precision", own[0].precision if own else None)
         for name in ("_amp", "output_precision", "autocast"):
             object.__setattr__(module, name, None)
+        if getattr(module, "quantization", None) is not None:
+            module.quantization = None

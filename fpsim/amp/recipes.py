@@ -10,10 +10,13 @@ from typing import Any
 
 from fpsim.amp.layers import assign_policy
 from fpsim.amp.policy import MIXED_POLICIES, NAMED_POLICIES, Policy, policy
+from fpsim.amp.quantization import quantize
+from fpsim.amp.quantizers import BlockScaling, CurrentScaling, DelayedScaling, Scaling
 from fpsim.amp.scale_rule import ScaleRule
 from fpsim.amp.scaler import GradScaler, StaticScaler
 from fpsim.errors import ArgumentError, FormatError, PrecisionError, expected, nearest
 from fpsim.formats import NAMED, Format, float32
+from fpsim.nn import Linear
 from fpsim.precision import Precision
 
 __all__ = ["RECIPES", "Recipe", "recipe"]
@@ -42,6 +45,9 @@ class Recipe:
     update_rounding: str | None = None
     #: of every sum; None: the accumulators' own
     order: str | None = None
+    #: how the operands of fully connected layers are quantised, and the order of their sums
+    quantization: Scaling | None = None
+    linear_order: str | None = None
 
     # The columns -----------------------------------------------------------------------------------------------------
 
@@ -53,12 +59,14 @@ class Recipe:
     @property
     def compute(self) -> str:
         """Format in which the layers compute and activations are stored."""
-        return self._column(lambda p: f"{p.compute.name} by op" if p.autocast else p.compute.name)
+        text = self._column(lambda p: f"{p.compute.name} by op" if p.autocast else p.compute.name)
+        return text if self.quantization is None else f"{text}, fc {self.quantization.in_words}"
 
     @property
     def accumulate(self) -> str:
         """Format in which sums are accumulated, and their order where one was chosen."""
-        return self._column(lambda p: p.accumulate.name) + (f", {self.order}" if self.order else "")
+        text = self._column(lambda p: p.accumulate.name) + (f", {self.order}" if self.order else "")
+        return text + (f", fc {self.linear_order}" if self.linear_order else "")
 
     @property
     def update(self) -> str:
@@ -99,7 +107,7 @@ class Recipe:
             raise ArgumentError(
                 expected("apply", "the optimizer, whose updates the recipe rounds", got, "pass optimizer=")
             )
-        return assign_policy(
+        assign_policy(
             net,
             self.policy,
             optimizer,
@@ -108,6 +116,13 @@ class Recipe:
             order=self.order,
             name=self.name,
         )
+        if self.quantization is not None:
+            quantize(net, self.quantization)
+        if self.linear_order is not None:
+            for module in net.modules():
+                if isinstance(module, Linear) and module.precision is not None:
+                    module.precision = replace(module.precision, order=self.linear_order)
+        return net
 
     @property
     def can_check(self) -> bool:
@@ -148,10 +163,22 @@ def _pure(precision: Any) -> Policy:
     return policy(Precision.parse(precision))
 
 
+def _quantised(name: str, scaling: Scaling, order: str | None = None) -> Recipe:
+    """float32 but for the operands of fully connected layers, whose sums may have an order of their own."""
+    return Recipe(name, _pure("float32"), quantization=scaling, linear_order=order)
+
+
 _NAMED: dict[str, Recipe] = {
     "conv16_fc32": Recipe("conv16_fc32", _pure("float16/float32"), linear=_pure("float32")),
     "conv32_fc16": Recipe("conv32_fc16", _pure("float32"), linear=_pure("float16/float32")),
     **{name: Recipe(name, NAMED_POLICIES[name]) for name in MIXED_POLICIES},
+    # weights, and activations between layers, float32, as Transformer Engine's layers have them outside of autocast
+    "fp8_current": _quantised("fp8_current", CurrentScaling()),
+    "fp8_current_14bit": _quantised("fp8_current_14bit", CurrentScaling(), "blocked:128@e8m13"),
+    "fp8_delayed": _quantised("fp8_delayed", DelayedScaling()),
+    "mxfp8": _quantised("mxfp8", BlockScaling("mxfp8_e4m3")),
+    "mxfp6": _quantised("mxfp6", BlockScaling("mxfp6_e3m2")),
+    "mxfp4": _quantised("mxfp4", BlockScaling("mxfp4_e2m1")),
 }
 
 #: Endings of a pure recipe's name: the optimizer keeps a float32 copy of the weights, or rounds updates stochastically.
@@ -182,6 +209,8 @@ def recipe(like: Any, *, order: str | None = None) -> Recipe:
         in float32. Either may end in ``_masters`` (the optimizer updates float32 copies) or ``_stochastic`` (updates
         are rounded stochastically). ``conv16_fc32`` and ``conv32_fc16`` keep convolutions and fully connected layers
         apart. The policies: ``mixed_float16 mixed_bfloat16 O0 O1 O2 O3`` and jmp's ``"p=f32,c=f16,o=f32"``.
+        ``fp8_current fp8_delayed mxfp8 mxfp6 mxfp4`` quantise the operands of fully connected layers (see
+        `fp.amp.quantize`) in networks of float32; ``fp8_current_14bit`` sums them in 14 bits, promoted every 128.
     order : str, optional
         Of every sum: ``sequential``, ``blocked:64`` ...
 

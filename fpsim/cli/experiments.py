@@ -28,15 +28,16 @@ __all__ = ["COMMANDS", "Bar"]
 
 def _training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="training steps (the scenario's)")
-    parser.add_argument("--batch", type=int, help="images a step (the scenario's)")
+    parser.add_argument("--batch", type=int, help="images or windows of text a step (the scenario's)")
     parser.add_argument("--lr", type=float, help="learning rate (the scenario's)")
-    parser.add_argument("--data", help="digits, fashion, or a folder of IDX files (digits)")
+    parser.add_argument("--data", help="digits, fashion, a folder of IDX files; of transformer a text file (embedded)")
     parser.add_argument("--order", help="of all sums: sequential, pairwise, blocked:64, kahan, exact, blas")
 
 
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:
-    names = " ".join(SCENARIOS)
-    parser.add_argument("--scenario", nargs="+", default=list(SCENARIOS), metavar="NAME", help=f"of {names} (all)")
+    names, default = " ".join(SCENARIOS), [name for name, scenario in SCENARIOS.items() if scenario.by_default]
+    text = f"of {names} ({' '.join(default)})"
+    parser.add_argument("--scenario", nargs="+", default=default, metavar="NAME", help=text)
     parser.add_argument("--recipe", nargs="+", metavar="RECIPE", help="formats to train in (the scenario's)")
     parser.add_argument("--seed", nargs="+", type=int, default=[0], help="one or more seeds (0)")
     _training_arguments(parser)
@@ -78,9 +79,13 @@ def _compared(options: argparse.Namespace) -> int:
         results = Comparison([*results.runs, *part.runs], [*results.references, *part.references])
     bar.clear()
     paths = _save(results, out)
+    beside = {scenario.name: report for scenario in scenarios if (report := scenario.beside()) is not None}
     if options.json:
-        print_json({**results.to_dict(), "files": [str(path) for path in paths]})
+        more = {name: report.to_dict() for name, report in beside.items()}
+        print_json({**results.to_dict(), "files": [str(path) for path in paths], "beside": more})
     else:
+        for report in beside.values():
+            print(report.table(), end="\n\n")
         print(results.table().rpartition("\n")[2])
         print(f"Wrote {' and '.join(map(str, paths))}; fp.load({str(paths[1])!r}) reads the results back.")
         if not available():

@@ -1,4 +1,4 @@
-"""The two embedded image sets, and the form in which every image set is given.
+"""The two embedded image sets, the form in which every image set is given, and the reading of embedded files.
 
 Layer 5. Reads only the package's own files, which README.md beside them describes.
 """
@@ -13,11 +13,12 @@ import numpy as np
 
 from fpsim.errors import ArgumentError, DataError, expected
 
-__all__ = ["Images", "digits", "fashion"]
+__all__ = ["Images", "digits", "embedded_file", "fashion"]
 
 #: The files as shipped. A damaged one is refused, not trained on.
 SHA256 = {
     "optdigits.npz": "b2dab7b501728c22e9119ad76740b2e17c77a231e42d1e592380d90886f1a05e",
+    "alice.txt.gz": "58e770a2488a02c7dca875a2abac7163ab967a5cf94ecd5b7136b2dac40c0d74",
     "fashion_mnist_1500.npz": "38b4dcf67b1d6be71ba9cb344689d03e6796b6e594434f5b44590e646c187a8e",
 }
 
@@ -119,11 +120,16 @@ def framed(op: str, pixels: np.ndarray, size: int) -> np.ndarray:
     return x
 
 
-def _embedded(name: str) -> np.lib.npyio.NpzFile:
+def embedded_file(name: str) -> bytes:
+    """The bytes of a file inside the package, which are those that were shipped."""
     import hashlib  # not for those who bring their own data
 
     content = (resources.files("fpsim.data") / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         got = f"{len(content)} bytes that differ from it"
         raise DataError(expected(name, "the file as it was shipped", got, "reinstall fpsim-lab"))
-    return np.load(io.BytesIO(content), allow_pickle=False)
+    return content
+
+
+def _embedded(name: str) -> np.lib.npyio.NpzFile:
+    return np.load(io.BytesIO(embedded_file(name)), allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Batches of a data set, shuffled anew each epoch, in an order that two integers restore.
+"""Batches of a data set or of windows of a text, shuffled anew each epoch, in an order that two integers restore.
 
 Layer 5. Takes rows of arrays; never changes a value, never uses NumPy's global random state.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from fpsim.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, expected
 
-__all__ = ["Batches", "batches"]
+__all__ = ["Batches", "batches", "sequences"]
 
 
 class Batches:
@@ -126,20 +126,77 @@ def batches(
         x = np.asarray(x)
     y = np.asarray(y)
     _check_samples(x, y)
+    _check_size("batches", "size", size, len(y) if drop_last else None, "samples")
+    return Batches(x, y, int(size), _sequence_of("batches", seed), shuffle, drop_last)
+
+
+def sequences(codes: Any, length: int, size: int, seed: int | np.random.SeedSequence = 0) -> Batches:
+    """Windows of a text and, for each of their characters, the next one: pairs ``(size, length)`` of codes.
+
+    ``y[i, j]`` follows ``x[i, j]`` in the text. An epoch starts a window at every place of the text once, in an order
+    drawn from `seed` alone; the few windows that fill no batch are left out.
+
+    Parameters
+    ----------
+    codes : integer array (n,)
+        A text, such as ``fp.data.text().train``.
+    length : int
+        Characters in a window, below n.
+    size : int
+        Windows in a batch, at most ``n - length``.
+    seed : int or numpy.random.SeedSequence
+        The same seed gives the same batches, on every machine.
+
+    Raises
+    ------
+    DataError
+        Codes that are not integers in one dimension, or are negative.
+    ArgumentError, ArgumentTypeError
+        A `length` or `size` that is not a whole number in its bounds; a negative `seed`, or one that is no integer.
+
+    Examples
+    --------
+    >>> import fpsim as fp
+    >>> alice = fp.data.text()
+    >>> loader = fp.data.sequences(alice.train, length=12, size=2, seed=0)
+    >>> x, y = next(loader.take(1))
+    >>> [(alice.decode(a), alice.decode(b)) for a, b in zip(x, y)]
+    [('  go and tak', ' go and take'), ('oves, and sh', 'ves, and she')]
+    """
+    codes = np.asarray(codes)
+    if codes.dtype.kind not in "iu" or codes.ndim != 1 or (codes.size and codes.min() < 0):
+        got = f"{codes.dtype} {codes.shape}" + (
+            f" from {codes.min()}" if codes.size and codes.dtype.kind in "iu" else ""
+        )
+        remedy = "pass codes such as text().train"
+        raise DataError(expected("sequences", "codes from 0 on, as integers in one dimension", got, remedy))
+    _check_size("sequences", "length", length, len(codes) - 1, "characters with a next one")
+    windows = np.lib.stride_tricks.sliding_window_view(codes, length + 1)
+    _check_size("sequences", "size", size, len(windows), "windows")
+    return Batches(
+        windows[:, :-1], windows[:, 1:], int(size), _sequence_of("sequences", seed), shuffle=True, drop_last=True
+    )
+
+
+def _check_size(op: str, name: str, size: Any, most: int | None, counted: str) -> None:
+    """A whole number from 1 on, and up to the number of what is counted where there is a limit."""
     if not _whole(size):
-        raise ArgumentTypeError(expected("batches", "a whole size", f"size={size!r}", "use an int, such as 32"))
-    if size < 1 or (drop_last and size > len(y)):
-        most = f" to {len(y)}, the samples there are" if drop_last else ""
-        got = f"size={size}" + (", drop_last=True" if drop_last else "")
-        raise ArgumentError(expected("batches", f"a size of 1{most or ' or more'}", got, "use an int, such as 32"))
-    if not isinstance(seed, np.random.SeedSequence):
-        if not _whole(seed):
-            got, remedy = f"seed={seed!r}", "use an int, such as 0"
-            raise ArgumentTypeError(expected("batches", "a whole seed or a SeedSequence", got, remedy))
-        if seed < 0:
-            raise ArgumentError(expected("batches", "a seed of 0 or more", f"seed={seed}", "use an int, such as 0"))
-        seed = np.random.SeedSequence(int(seed))
-    return Batches(x, y, int(size), seed, shuffle, drop_last)
+        raise ArgumentTypeError(expected(op, f"a whole {name}", f"{name}={size!r}", "use an int, such as 32"))
+    if size < 1 or (most is not None and size > most):
+        bounds = " or more" if most is None else f" to {most}, the {counted} there are"
+        got = f"{name}={size}" + (", drop_last=True" if op == "batches" and most is not None else "")
+        raise ArgumentError(expected(op, f"a {name} of 1{bounds}", got, "use an int, such as 32"))
+
+
+def _sequence_of(op: str, seed: Any) -> np.random.SeedSequence:
+    if isinstance(seed, np.random.SeedSequence):
+        return seed
+    if not _whole(seed):
+        got, remedy = f"seed={seed!r}", "use an int, such as 0"
+        raise ArgumentTypeError(expected(op, "a whole seed or a SeedSequence", got, remedy))
+    if seed < 0:
+        raise ArgumentError(expected(op, "a seed of 0 or more", f"seed={seed}", "use an int, such as 0"))
+    return np.random.SeedSequence(int(seed))
 
 
 def _check_samples(x: Any, y: np.ndarray) -> None:

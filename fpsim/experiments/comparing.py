@@ -45,7 +45,7 @@ def compare(
     recipes : list of str, optional
         The scenario's own unless given. float64 is trained too, as the reference of the deviations.
     scenario : str
-        ``published rounding underflow overflow``.
+        ``published rounding underflow overflow transformer``.
     steps : int, optional
     seed : int or list of int
     executor : str or concurrent.futures.Executor

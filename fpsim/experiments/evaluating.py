@@ -42,7 +42,8 @@ def evaluate(
     Parameters
     ----------
     net : nn.Module
-        A classifier: one output a class. Stays as it is; masters' values are used where there are masters.
+        A classifier: one output a class, of each sample or, of a language model, at each position ``(n, t, classes)``,
+        which then counts as a sample. Stays as it is; masters' values are used where there are masters.
     data : (x, y), images as `fp.data.digits` gives them, or x alone
         Of images the test part. Without labels there is no accuracy.
     precision : format, ``"storage/accumulate"``, recipe, policy, dict of patterns, or a list of these
@@ -89,7 +90,8 @@ def evaluate(
         raise ArgumentError(expected("evaluate", "at least one precision", "none", "name one, such as 'float16'"))
     with using(observers=(), autocast=None, precision=None, module=""):
         reference, nbytes = _outputs(net, "float32", x, order, batch, progress)
-        _check_outputs(reference, y)
+        _check_outputs(reference, x, y)
+        reference, y = _by_place(reference), None if y is None else y.reshape(-1)
         found = [_compared("float32", reference, reference, y, nbytes)]
         names = {"float32"}
         for how in listed:
@@ -97,8 +99,13 @@ def evaluate(
             if name not in names:
                 names.add(name)
                 out, nbytes = _outputs(net, how, x, order, batch, progress)
-                found.append(_compared(name, out, reference, y, nbytes))
-    return Evaluation(type(net).__name__, len(x), reference.shape[1], tuple(found), y is not None)
+                found.append(_compared(name, _by_place(out), reference, y, nbytes))
+    return Evaluation(type(net).__name__, len(reference), reference.shape[1], tuple(found), y is not None)
+
+
+def _by_place(out: Array) -> Array:
+    """A row for each sample, or for each position of each sequence."""
+    return out.reshape(-1, out.shape[-1])
 
 
 def _named(how: Any) -> str:
@@ -133,7 +140,8 @@ def _samples(data: Any) -> tuple[Array, Array | None]:
             got = f"{len(data)} parts"
             raise DataError(expected("evaluate", "(x, y), or images to train and to test", got, "pass (x, y)"))
         x, y = (np.asarray(part) for part in data[-2:])
-        if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
+        a_position = x.dtype.kind in "iu" and y.shape == x.shape  # of sequences of tokens
+        if not (a_position or y.shape == x.shape[:1]) or y.dtype.kind not in "iu":
             got = f"x.shape={x.shape}, y.shape={y.shape}, y.dtype={y.dtype}"
             raise DataError(expected("evaluate", "one integer label a sample", got, "pass (x, y)"))
     elif isinstance(data, Tensor | np.ndarray):
@@ -146,13 +154,16 @@ def _samples(data: Any) -> tuple[Array, Array | None]:
     return x, y
 
 
-def _check_outputs(out: Array, y: Array | None) -> None:
-    if out.ndim != 2 or out.shape[1] < 2:
+def _check_outputs(out: Array, x: Array, y: Array | None) -> None:
+    if out.ndim < 2 or out.shape[-1] < 2 or out.ndim > (3 if x.dtype.kind in "iu" and x.ndim == 2 else 2):
         got = f"outputs of shape {out.shape}"
         raise ArgumentError(expected("evaluate", "outputs (n, classes), two classes at least", got, "flatten them"))
-    if y is not None and not (0 <= y.min() and y.max() < out.shape[1]):
+    if y is not None and y.shape != out.shape[:-1]:
+        got = f"y.shape={y.shape}, outputs of shape {out.shape}"
+        raise DataError(expected("evaluate", "a label for each row of outputs", got, "pass (x, y) of one shape"))
+    if y is not None and not (0 <= y.min() and y.max() < out.shape[-1]):
         got = f"labels from {y.min()} to {y.max()}"
-        raise DataError(expected("evaluate", f"labels from 0 to {out.shape[1] - 1}", got, "number the classes from 0"))
+        raise DataError(expected("evaluate", f"labels from 0 to {out.shape[-1] - 1}", got, "number the classes from 0"))
 
 
 # Comparing -----------------------------------------------------------------------------------------------------------

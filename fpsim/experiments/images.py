@@ -5,7 +5,6 @@ Layer 8. Reads through `fpsim.data`; draws nothing, trains nothing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -15,18 +14,14 @@ import numpy as np
 
 from fpsim import data as datasets
 from fpsim.errors import DataError, expected
-from fpsim.experiments.scenario import Scenario
 
-__all__ = ["checked", "digest", "images_from"]
+__all__ = ["checked", "images_from"]
 
 
-def images_from(source: Any, settings: Scenario) -> datasets.Images:
-    """Images from a name, a folder of IDX files, four arrays, or the scenario's own; the last ones named are kept."""
-    if source is None and type(settings) is not Scenario:  # one that may have images of its own
-        return settings.images()
-    if source is None or isinstance(source, str | Path):
-        name = "digits" if source is None else str(source)
-        return _named(name, settings.image_size, _stamp(name))
+def images_from(source: Any, size: int) -> datasets.Images:
+    """Images from a name, a folder of IDX files, or four arrays; the last ones named are kept."""
+    if isinstance(source, str | Path):
+        return _named(str(source), size, _stamp(str(source)))
     if isinstance(source, tuple | list) and len(source) == 4:
         x, y, test_x, test_y = (np.asarray(part) for part in source)
         return datasets.Images(x, y, test_x, test_y)
@@ -61,9 +56,8 @@ def _stamp(source: str) -> Any:
     return tuple(sorted((name, status.st_mtime_ns, status.st_size) for name, status in found))
 
 
-def checked(images: datasets.Images, settings: Scenario) -> datasets.Images:
-    """Images that the network can take: shapes, labels, finite pixels; pixels scaled as the scenario asks."""
-    size = settings.image_size
+def checked(images: datasets.Images, size: int, factor: float) -> datasets.Images:
+    """Images that the network can take: shapes, labels, finite pixels; pixels multiplied by `factor`."""
     for part, x, y in (("train", images.train_x, images.train_y), ("test", images.test_x, images.test_y)):
         if x.ndim != 4 or x.shape[1:] != (1, size, size) or len(x) == 0:
             got = f"{part}_x.shape={x.shape}"
@@ -80,14 +74,4 @@ def checked(images: datasets.Images, settings: Scenario) -> datasets.Images:
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             got = f"{part}_x[{', '.join(map(str, where))}]={x[where]}"
             raise DataError(expected("train", "finite pixels", got, "replace missing pixels first"))
-    factor = settings.pixel_factor
     return images if factor == 1 else images._replace(train_x=images.train_x * factor, test_x=images.test_x * factor)
-
-
-def digest(images: datasets.Images) -> str:
-    """SHA-256 of all pixels and labels."""
-    found = hashlib.sha256()
-    for part in images:
-        found.update(f"{part.dtype} {part.shape}".encode())
-        found.update(np.ascontiguousarray(part).data)
-    return found.hexdigest()

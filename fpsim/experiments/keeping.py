@@ -24,9 +24,11 @@ A_RUN = 10
 #: What helps where settings differ that are no arguments.
 _REMEDIES = {
     "images": "give the same images with data=",
+    "text": "give the same text with data=",
     "fpsim": "go on with that version, since another may round otherwise, or begin anew",
     "image_size": "give the same scenario=",
     "pixel_factor": "give the same scenario=",
+    "context": "give the same scenario=",
 }
 
 

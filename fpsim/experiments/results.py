@@ -43,7 +43,7 @@ class Run:
     skipped : list of int
         The steps that the scaler skipped.
     accuracy, test_loss : float
-        On the test images, at the end.
+        On the test part, at the end.
     counts, activations : dict
         Of gradients, and of results in the forward pass: ``elements nonzero overflow to_zero subnormal inexact nan
         infinite``, over the steps that were counted.

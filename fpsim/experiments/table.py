@@ -173,9 +173,24 @@ def _overflow(part: Comparison) -> str:
     return text.strip()
 
 
+def _transformer(part: Comparison) -> str:
+    plain = part["float32"]
+    losses = {run.recipe: run.test_loss for run in part.runs}
+    best, worst = min(losses, key=lambda name: losses[name]), max(losses, key=lambda name: losses[name])
+    text = f"float32 falls from {plain.loss[0]:.2f} to {plain.final_loss:.2f} nats a character; on the test part"
+    text += f" {best} is best with {losses[best]:.3f}, {worst} last with {losses[worst]:.3f}."
+    if _has(part, "float16", "bfloat16"):
+        half, brain = part["float16"], part["bfloat16"]
+        text += f" Without a loss scale float16 stores {percent(half.share('to_zero'))} of its gradients as 0, bfloat16"
+        text += f" {percent(brain.share('to_zero'))}; but bfloat16 loses {percent(brain.lost_updates)} of its updates,"
+        text += f" float16 {percent(half.lost_updates)}."
+    return text
+
+
 _CAUSES: dict[str, Callable[[Comparison], str]] = {
     "published": _published,
     "rounding": _rounding,
     "underflow": _underflow,
     "overflow": _overflow,
+    "transformer": _transformer,
 }

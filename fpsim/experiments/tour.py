@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from fpsim.accumulate import Accumulator
-from fpsim.experiments.scenario import SCENARIOS, DigitMLP
+from fpsim.experiments.scenario import SCENARIOS, DigitMLP, ImageScenario
 from fpsim.experiments.table import percent
 from fpsim.experiments.training import train
 from fpsim.formats import float16
@@ -33,7 +33,9 @@ def tour() -> int:
     print(f"1 + 1 + 1 ..., ten thousand times:           {ones:.0f}  (2049 lies between two numbers and rounds back)\n")
     print(f"{inspect('0.1', 'float16')!r}\n", flush=True)
     network = partial(DigitMLP, HIDDEN)
-    scenario = replace(SCENARIOS["rounding"], network=network, pixel_factor=PIXELS, steps=STEPS, lr=LR)
+    rounding = SCENARIOS["rounding"]
+    assert isinstance(rounding, ImageScenario)
+    scenario = replace(rounding, network=network, pixel_factor=PIXELS, steps=STEPS, lr=LR)
     print(
         f"A 64-{HIDDEN}-10 network learns real digits, {STEPS} steps of gradient descent, three times ...", flush=True
     )

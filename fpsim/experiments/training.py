@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fpsim import amp, nn, optim
-from fpsim.autograd import Tensor, current, default_precision, no_grad, tensor, using
-from fpsim.data import batches
+from fpsim import amp, nn
+from fpsim.autograd import Tensor, current, default_precision, no_grad, using
 from fpsim.errors import ArgumentError, expected
-from fpsim.experiments.images import checked, digest, images_from
+from fpsim.experiments.digests import digest
 from fpsim.experiments.record import Record
 from fpsim.experiments.results import Run
 from fpsim.experiments.scenario import Scenario, scenario_named
@@ -28,7 +27,7 @@ from fpsim.observe.workload import Workload
 if TYPE_CHECKING:
     from fpsim.experiments.keeping import Keeping
 
-__all__ = ["Progress", "images_from", "train"]
+__all__ = ["Progress", "train"]
 
 #: Called with (recipe, seed, step, steps) after each step.
 Progress = Callable[[str, int, int, int], None]
@@ -72,9 +71,11 @@ def train(
     seed : int
         0 unless given.
     scenario : str
-        ``published rounding underflow overflow``; ``published`` unless given.
+        ``published rounding underflow overflow transformer``; ``published`` unless given.
     data : optional
         ``"digits"``, ``"fashion"``, a folder of IDX files, or (train_x, train_y, test_x, test_y); pixels in [0, 1].
+        Of ``transformer`` ``"text"``, a UTF-8 file whose last tenth is to test, two strings (train, test), or a
+        `fp.data.Text`.
     order : str, optional
         Of all accumulation: ``sequential`` or ``blocked:64`` make a run reproducible across machines.
     scale : float or str, optional
@@ -116,11 +117,11 @@ def train(
     training = Training(**(given if keeping is None else keeping.completed(given)))
     _check_weights_file(weights)
     if keeping is not None:
-        training.note_images()
+        training.note_data()
         keeping.begin(training)
     with nullcontext() if keeping is None else keeping.until_interrupted(training):
         training.run(keeping, progress)
-        accuracy, test_loss = evaluate(training.net, training.images.test_x, training.images.test_y)
+        accuracy, test_loss = training.evaluate()
     if weights is not None:
         nn.save_weights(training.net, weights)
     return training.result(accuracy, test_loss)
@@ -147,10 +148,9 @@ class Training:
     ) -> None:  # fmt: skip
         self.scenario = _scenario("published" if scenario is None else scenario, **changes)
         self.recipe = amp.recipe("mixed_float16" if recipe is None else recipe, order=order)
-        self.images = checked(images_from(data, self.scenario), self.scenario)
-        self.data = data
+        self.source, self.data = data, self.scenario.load(data)
         self.seed, self.scale, self.steps = _seed(0 if seed is None else seed), scale, self.scenario.steps
-        named = {name: getattr(self.scenario, name) for name in (*changes, "image_size", "pixel_factor")}
+        named = {name: getattr(self.scenario, name) for name in (*changes, *self.scenario.of_data)}
         self.settings: dict[str, Any] = {
             "recipe": self.recipe.name, "scenario": self.scenario.name, "seed": self.seed, "order": order,
             "scale": scale, "data": str(data) if isinstance(data, str | Path) else None, **named,
@@ -159,22 +159,22 @@ class Training:
         of_init, self.of_dropout, self.of_rounding = (np.random.default_rng(seeds[i]) for i in (0, 2, 3))
         self.record, self.begun = Record(), time.perf_counter()
         with using(rng=of_init), default_precision("float64"):
-            self.net = self.scenario.network()
-        self.optimizer = optim.SGD(self.net.parameters(), lr=self.scenario.lr, momentum=self.scenario.momentum)
+            self.net = self.scenario.network_for(self.data)
+        self.optimizer = self.scenario.optimizer(self.net.parameters())
         self.recipe.apply(self.net, self.optimizer)
         self.scaler = self.recipe.scaler(scale)
-        self.batches = batches(self.images.train_x, self.images.train_y, size=self.scenario.batch, seed=seeds[1])
+        self.batches = self.scenario.batches(self.data, seeds[1])
 
     @property
     def done(self) -> int:
         """Steps carried out."""
         return len(self.record.loss)
 
-    def note_images(self) -> None:
-        """Put the images' digest and fpsim's version among the settings; only a checkpoint needs them."""
+    def note_data(self) -> None:
+        """Put the data's digest and fpsim's version among the settings; only a checkpoint needs them."""
         from fpsim.experiments.packing import fpsim_version
 
-        self.settings |= {"images": digest(self.images), "fpsim": fpsim_version()}
+        self.settings |= {self.scenario.kind: digest(self.data), "fpsim": fpsim_version()}
 
     def run(self, keeping: Keeping | None, progress: Progress | None) -> None:
         """Take all steps that are left."""
@@ -184,22 +184,22 @@ class Training:
                 if self.done % every == 0:
                     report = Report()
                     with using(observers=(*watching, report)):
-                        self._step(tensor(x), y)
+                        self._step(self.scenario.inputs(x), y)
                     record.count(report)
                 else:
-                    self._step(tensor(x), y)
+                    self._step(self.scenario.inputs(x), y)
                 if keeping is not None:
                     keeping.after_step(self)
                 if progress is not None:
                     progress(self.recipe.name, self.seed, self.done, self.steps)
 
-    def _step(self, x: Tensor, y: Any) -> None:
+    def _step(self, x: Any, y: Any) -> None:
         """Forward, backward, update; the scenario's `loss_factor` multiplies the loss itself."""
         net, optimizer, scaler, record, factor = (
             self.net, self.optimizer, self.scaler, self.record, self.scenario.loss_factor
         )  # fmt: skip
         step = len(record.loss)
-        loss = nn.functional.cross_entropy(net(x), y)
+        loss = self.scenario.loss(net(x), y)
         scaled = scaler.scale(loss * factor if factor != 1 else loss)
         if step == 0:
             record.nbytes["activations"] = activation_bytes(scaled, net)
@@ -213,6 +213,21 @@ class Training:
         if step == 0:
             record.nbytes.update(bytes_of_training(net, optimizer))
         optimizer.zero_grad()
+
+    def evaluate(self) -> tuple[float, float]:
+        """Share of the test part that is predicted right, and its mean loss, the network in evaluation mode."""
+        net, scenario, batch = self.net, self.scenario, self.scenario.tested
+        x, y = scenario.to_test(self.data)
+        right, losses = 0, 0.0
+        net.eval()
+        with no_grad():
+            for start in range(0, len(x), batch):
+                part = slice(start, start + batch)
+                out = net(scenario.inputs(x[part]))
+                right += int((out.argmax(dim=-1) == y[part]).sum())
+                losses += scenario.loss(out, y[part]).item() * y[part].size
+        net.train()
+        return right / y.size, losses / y.size
 
     def result(self, accuracy: float, test_loss: float) -> Run:
         """What was written down, with the columns of the recipe."""
@@ -237,7 +252,7 @@ class Training:
             lost_updates=record.lost / record.wanted if record.wanted else 0.0,
             nbytes=record.nbytes,
             seconds=record.seconds + time.perf_counter() - self.begun,
-            settings=repeatable(self, self.data),
+            settings=repeatable(self, self.source),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -298,20 +313,6 @@ def _check_weights_file(path: Any) -> None:
     if path is not None and not Path(path).resolve().parent.is_dir():
         got = f"weights={str(path)!r}"
         raise ArgumentError(expected("train", "a folder that exists", got, "make the folder first"))
-
-
-def evaluate(net: Any, x: Any, y: Any, batch: int = 120) -> tuple[float, float]:
-    """Accuracy and mean loss on images, the network in evaluation mode."""
-    right, losses = 0, 0.0
-    net.eval()
-    with no_grad():
-        for start in range(0, len(x), batch):
-            part = slice(start, start + batch)
-            out = net(tensor(x[part]))
-            right += int((out.argmax(dim=1) == y[part]).sum())
-            losses += nn.functional.cross_entropy(out, y[part]).item() * len(y[part])
-    net.train()
-    return right / len(x), losses / len(x)
 
 
 def activation_bytes(loss: Tensor, net: Any) -> int:

@@ -28,7 +28,8 @@ def _share(x, a, e):
     """Share of the normal distribution below x, from ``a = |x|`` and ``e = exp(-a^2 / 2)``."""
     tail = e * _tail_ratio(a)
     share = tail if x < 0 else 1.0 - tail
-    return (0.49999999999999994 if x < 0 else 0.5000000000000001) if share == 0.5 and x != 0 else share
+    beside = 0.49999999999999994 if x < 0 else 0.5000000000000001
+    return beside if (share == 0.5) & (x != 0) else share  # (`and` would be a branch, and the loop not vectorized)
 
 
 @kernel
@@ -58,4 +59,4 @@ def gelu_gradient(x, g, e, out, start, stop):
         a = _near(x[i])
         density = e[i] * _correction(a, np.float64(np.float32(a)))
         slope = _share(x[i], a, density) + math.copysign(a, x[i]) * (density * INVERSE_ROOT_2PI)
-        out[i] = g[i] * (-0.0 if slope == 0 and x[i] < 0 else slope)
+        out[i] = g[i] * (-0.0 if (slope == 0) & (x[i] < 0) else slope)

@@ -31,6 +31,6 @@ def tail_ratio(a: Any) -> Any:
 
 
 def correction(a: Any, near: Any) -> Any:
-    """``exp(-a^2 / 2) / exp(-near^2 / 2)``, where `near` is a in float32: its square is exact in float64, a's is not."""
+    """``exp(-a^2 / 2) / exp(-near^2 / 2)``, where `near` is a in float32, so that its square is exact."""
     rest = (a - near) * (a + near) * 0.5
     return 1.0 - rest * (1.0 - rest * (0.5 - rest * 0.16666666666666666))

@@ -1,6 +1,7 @@
 """Networks under PyTorch's names, so that a PyTorch snippet runs after changing its imports.
 
-Layer 5. `module` is the base, `functional` the functions; `layers`, `plain_layers`, `containers` and `losses` the rest.
+Layer 5. `module` is the base, `functional` the functions; `layers`, `plain_layers`, `containers`, `losses` the rest;
+`lenet` and `transformer` are whole networks.
 """
 
 from fpsim.nn import functional, init, utils
@@ -23,10 +24,12 @@ from fpsim.nn.plain_layers import (
     Tanh,
 )  # fmt: skip
 from fpsim.nn.saving import load_weights, save_weights
+from fpsim.nn.transformer import MLP, CausalSelfAttention, TiedHead, TransformerBlock, TransformerLM
 
 __all__ = [
-    "GELU", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout",
-    "Embedding", "Flatten", "Identity", "LayerNorm", "LeNet", "Linear", "LogSoftmax", "MSELoss", "MaxPool2d", "Module",
-    "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ReLU", "Sequential", "Sigmoid", "Softmax", "Tanh",
-    "functional", "init", "load_weights", "save_weights", "utils",
+    "GELU", "MLP", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm2d", "CausalSelfAttention", "Conv2d",
+    "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "Identity", "LayerNorm", "LeNet", "Linear", "LogSoftmax",
+    "MSELoss", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter", "ReLU", "Sequential",
+    "Sigmoid", "Softmax", "Tanh", "TiedHead", "TransformerBlock", "TransformerLM", "functional", "init",
+    "load_weights", "save_weights", "utils",
 ]  # fmt: skip

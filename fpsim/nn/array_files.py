@@ -44,6 +44,9 @@ def to_safetensors(arrays: Mapping[str, np.ndarray[Any, Any]], metadata: Mapping
     parts: list[bytes] = []
     at = 0
     for name, value in arrays.items():
+        if name == "__metadata__":
+            raise ValueError("safetensors keeps that name for itself")
+        _checked_name(name)
         dtype = value.dtype.newbyteorder("<")
         raw = np.ascontiguousarray(value, dtype).tobytes()
         header[name] = {"dtype": NAMES[dtype], "shape": list(value.shape), "data_offsets": [at, at + len(raw)]}
@@ -115,7 +118,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _checked_name(name: str) -> str:
-    """A name that an error can print."""
+    """A name that an error can print, and that is read as it was written."""
     if not name.isprintable() or len(name) > LONGEST_NAME:
         raise ValueError("the name of an array is not one")
     return name
@@ -131,7 +134,7 @@ def to_npz(arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     buffer = BytesIO()
     with ZipFile(buffer, "w") as archive:  # np.savez cannot take every name
         for name, value in arrays.items():
-            with archive.open(f"{name}.npy", "w") as entry:
+            with archive.open(f"{_checked_name(name)}.npy", "w") as entry:
                 np.lib.format.write_array(entry, value, allow_pickle=False)
     return buffer.getvalue()
 

@@ -13,6 +13,7 @@ import numpy as np
 from fpsim.autograd.context import current, using
 from fpsim.autograd.tensor import Tensor
 from fpsim.errors import ArgumentError, ArgumentTypeError, DataError, ShapeError, expected
+from fpsim.nn.attention_functions import scaled_dot_product_attention
 from fpsim.nn.loss_functions import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -46,7 +47,7 @@ __all__ = [
     "avg_pool2d", "batch_norm", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "conv2d", "cross_entropy", "dropout", "embedding",
     "flatten", "gelu", "layer_norm", "linear", "log_softmax", "max_pool2d", "mse_loss", "nll_loss", "pad", "relu",
-    "sigmoid", "softmax", "tanh",
+    "scaled_dot_product_attention", "sigmoid", "softmax", "tanh",
 ]  # fmt: skip
 
 
@@ -62,13 +63,18 @@ def pair(op: str, name: str, value: Any, least: int = 0) -> tuple[int, int]:
 # Layers --------------------------------------------------------------------------------------------------------------
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias`` over the last axis; the bias is added in the accumulator."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, quantization: Any = None) -> Tensor:
+    """``x @ weight.T + bias`` over the last axis; the bias is added in the accumulator.
+
+    With a `quantization` (see `fp.amp.quantize`) the operands are quantised first, and the gradient in backward.
+    """
     x = checked_tensor("linear", x)
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         got = f"x.shape={x.shape}, weight.shape={weight.shape}"
         raise ShapeError(expected("linear", f"{weight.shape[1]} features in the last axis", got, "flatten the input"))
-    return linalg.linear(x, weight, bias)
+    if quantization is None:
+        return linalg.linear(x, weight, bias)
+    return linalg.quantized_linear(x, weight, bias, quantized=quantization.of_call())
 
 
 def conv2d(

@@ -17,10 +17,11 @@ from fpsim.nn import init
 from fpsim.nn.module import Module, Parameter
 from fpsim.precision import Precision
 
-__all__ = ["BatchNorm2d", "Conv2d", "Embedding", "LayerNorm", "Linear"]
+__all__ = ["BatchNorm2d", "Conv2d", "Embedding", "LayerNorm", "Linear", "check_sizes"]
 
 
-def _check_sizes(layer: str, **sizes: Any) -> None:
+def check_sizes(layer: str, **sizes: Any) -> None:
+    """Refuse sizes that are not whole numbers from 1 on."""
     for name, size in sizes.items():
         if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
             raise ArgumentError(expected(layer, "whole numbers of at least 1", f"{name}={size!r}", "correct it"))
@@ -52,15 +53,17 @@ class Linear(_Layer):
         *, rng: np.random.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__(device, dtype)
-        _check_sizes("Linear", in_features=in_features, out_features=out_features)
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
+        #: how its operands are quantised: see `fp.amp.quantize`
+        self.quantization: Any = None
         start = init.uniform_by_fan_in(in_features, self.precision, rng)
         self.weight = start(out_features, in_features)
         self.register_parameter("bias", start(out_features) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's result."""
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(x, self.weight, self.bias, quantization=self.quantization)
 
     def extra_repr(self) -> str:
         """Sizes."""
@@ -76,7 +79,7 @@ class Conv2d(_Layer):
         dtype: Any = None, *, rng: np.random.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__(device, dtype)
-        _check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
+        check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             got = f"in_channels={in_channels}, out_channels={out_channels}, groups={groups}"
             raise ArgumentError(expected("Conv2d", "channels that the groups divide", got, "change the groups"))
@@ -128,7 +131,7 @@ class BatchNorm2d(_Layer):
         track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(device, dtype)
-        _check_sizes("BatchNorm2d", num_features=num_features)
+        check_sizes("BatchNorm2d", num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         ones, zeros = np.ones(num_features), np.zeros(num_features)
@@ -171,7 +174,7 @@ class LayerNorm(_Layer):
         super().__init__(device, dtype)
         sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         for size in sizes:
-            _check_sizes("LayerNorm", normalized_shape=size)
+            check_sizes("LayerNorm", normalized_shape=size)
         self.normalized_shape, self.eps, self.elementwise_affine = sizes, eps, elementwise_affine
         ones, zeros = np.ones(sizes), np.zeros(sizes)
         self.register_parameter("weight", Parameter(ones, precision=self.precision) if elementwise_affine else None)
@@ -197,7 +200,7 @@ class Embedding(_Layer):
         _freeze: bool = False, device: Any = None, dtype: Any = None, *, rng: np.random.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__(device, dtype)
-        _check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         if max_norm is not None or scale_grad_by_freq:
             got = f"max_norm={max_norm!r}, scale_grad_by_freq={scale_grad_by_freq!r}"
             raise ArgumentError(expected("Embedding", "rows as they are", got, "leave both out"))

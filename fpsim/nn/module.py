@@ -13,8 +13,9 @@ import numpy as np
 
 from fpsim.autograd.context import current, stored, using
 from fpsim.autograd.tensor import Tensor, is_device, note_device, store
-from fpsim.errors import ArgumentError, ArgumentTypeError, ShapeError, expected
+from fpsim.errors import ArgumentError, ArgumentTypeError, FormatError, ShapeError, expected
 from fpsim.precision import Precision
+from fpsim.rounding.codes import as_array
 from fpsim.rounding.kernel import Array
 
 __all__ = ["LoadedKeys", "Module", "Parameter"]
@@ -367,8 +368,8 @@ class Module:
         ------
         ArgumentError
             With `strict`, names that are missing or not known; nothing is changed then.
-        ShapeError
-            A value of another shape; nothing is changed.
+        ShapeError, FormatError
+            A value of another shape, NaN for a format without; nothing is changed.
         """
         if not isinstance(state_dict, Mapping):
             got = type(state_dict).__name__
@@ -385,6 +386,9 @@ class Module:
                 got = f"{name} of shape {np.shape(value)} and dtype {value.dtype}"
                 remedy = "load it into a network of the same sizes"
                 raise ShapeError(expected("load_state_dict", f"numbers of shape {np.shape(own[name])}", got, remedy))
+            if isinstance(own[name], Tensor) and not own[name].dtype.has_nan and np.isnan(value).any():
+                fmt = own[name].dtype.name
+                raise FormatError(expected("load_state_dict", f"numbers that {fmt} has", f"nan in {name}", "mask it"))
         for full, module, name in list(self._named_state()):
             if full not in values:
                 continue
@@ -428,8 +432,8 @@ def _repeats(parts: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def _some(names: list[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(name[:50] for name in names[:10]) + more
+    return ", ".join(str(name)[:50] for name in names[:10]) + more
 
 
 def _array(value: Any) -> Array:
-    return value._data if isinstance(value, Tensor) else np.asarray(value)
+    return value._data if isinstance(value, Tensor) else as_array("load_state_dict", value)

@@ -34,17 +34,18 @@ def save_weights(net: Module, path: Any) -> Path:
     Raises
     ------
     DataError
-        Another ending, or a place that cannot be written; nothing is left behind.
+        Another ending, names that a file cannot hold, or a place that cannot be written; nothing is left behind.
     """
     path = Path(path)
     state = {n: np.asarray(v.numpy() if isinstance(v, Tensor) else v) for n, v in net.state_dict().items()}
-    if path.suffix == ".safetensors":
-        content = to_safetensors(state)
-    elif path.suffix == ".npz":
-        content = to_npz(state)
-    else:
+    if path.suffix not in (".safetensors", ".npz"):
         got = repr(path.name)
         raise DataError(expected("save_weights", "a name ending in .npz or .safetensors", got, "rename it"))
+    try:
+        content = to_safetensors(state) if path.suffix == ".safetensors" else to_npz(state)
+    except ValueError as error:
+        got = f"{error}, in {', '.join(map(ascii, state)):.80}"
+        raise DataError(expected("save_weights", "names that can be read again", got, "rename these")) from None
     try:
         write_whole(path, content)
     except OSError as error:

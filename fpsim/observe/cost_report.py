@@ -5,6 +5,7 @@ Layer 7. Shows what was counted; counts nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from fpsim.observe.devices import Device
 from fpsim.observe.report_forms import Column, ReportForms, plain
 
 if TYPE_CHECKING:
-    from fpsim.observe.cost import PolicyCost
+    from fpsim.observe.policy_cost import PolicyCost
 
 __all__ = ["Cost", "duration", "megabytes"]
 
@@ -110,7 +111,7 @@ class Cost(ReportForms):
             row["training bytes"], row["inference bytes"] = dict(one.training), dict(one.inference)
             row["bytes per parameter"] = {**one.bytes_per_parameter(), "total": sum(one.bytes_per_parameter().values())}
             row["unscaled gradients bytes"] = one.unscaled
-            for mode in ("training", "inference"):
+            for mode in one.modes:
                 row[f"{mode} macs"], row[f"{mode} traffic bytes"] = one.macs(mode), one.traffic(mode)
                 times = {device.name: one.time(device, mode) for device in self.devices}
                 row[f"{mode} seconds"] = {name: None if t is None else t.seconds for name, t in times.items()}
@@ -144,7 +145,16 @@ class Cost(ReportForms):
         return f"{self.network}, input {shape}, {first.parameters:,} parameters, {first.optimizer}"
 
     def _parts(self) -> list[_Part]:
-        return [self._training(), self._inference(), *(self._times(mode) for mode in ("training", "inference"))]
+        return [self._training(), self._inference(), *(self._times(mode) for mode in self.policies[0].modes)]
+
+    def _unit(self) -> tuple[str, Callable[[float | None], str]]:
+        """MB, or GB where there are ten thousands of them; and how bytes are written in it."""
+        large = max(one.held(mode) for one in self.policies for mode in ("training", "inference")) >= 1e10
+        return ("GB", lambda n: megabytes(None if n is None else n / 1e3)) if large else ("MB", megabytes)
+
+    def _of_mode(self, mode: str) -> str:
+        """What a mode's time is the time of."""
+        return "a training step" if mode == "training" else f"inference of {self.input_shape[0]}"
 
     def _training(self) -> _Part:
         lines = []
@@ -154,15 +164,16 @@ class Cost(ReportForms):
             macs, moved = sum(one.macs().values()), sum(one.traffic().values())
             line = {"policy": one.name, **one.training, "total": total, "per": sum(per.values())}
             lines.append({**line, "macs": macs, "moved": moved})
-        columns = [Column("policy", "training, MB")]
-        columns += [Column(part, part, megabytes) for part in PARTS]
+        unit, size = self._unit()
+        columns = [Column("policy", f"training, {unit}")]
+        columns += [Column(part, part, size) for part in PARTS]
         if any(one.training["buffers"] for one in self.policies):
-            columns.append(Column("buffers", "buffers", megabytes))
+            columns.append(Column("buffers", "buffers", size))
         columns += [
-            Column("total", "in all", megabytes),
+            Column("total", "in all", size),
             Column("per", "bytes a parameter", lambda n: f"{n:.4g}"),
-            Column("macs", "multiply-adds", lambda n: f"{n / 1e6:,.1f} M"),
-            Column("moved", "moved a step", megabytes),
+            Column("macs", "multiply-adds", _millions),
+            Column("moved", "moved a step", size),
         ]
         return _Part(f"{self.title()}\n", lines, columns)
 
@@ -172,14 +183,17 @@ class Cost(ReportForms):
             macs, moved = sum(one.macs("inference").values()), sum(one.traffic("inference").values())
             line = {"policy": one.name, **one.inference, "total": sum(one.inference.values())}
             lines.append({**line, "macs": macs, "moved": moved, "formats": ", ".join(one.macs("inference")) or "-"})
+        unit, size = self._unit()
+        cached = [Column("kv cache", "kv cache", size)] if "kv cache" in self.policies[0].inference else []
         columns = [
-            Column("policy", "inference, MB"),
-            Column("weights", "weights", megabytes),
-            Column("activations", "alive at once", megabytes),
-            Column("total", "in all", megabytes),
-            Column("macs", "multiply-adds", lambda n: f"{n / 1e6:,.1f} M"),
+            Column("policy", f"inference, {unit}"),
+            Column("weights", "weights", size),
+            *cached,
+            Column("activations", "alive at once", size),
+            Column("total", "in all", size),
+            Column("macs", "multiply-adds", _millions),
             Column("formats", "in"),
-            Column("moved", "moved", megabytes),
+            Column("moved", "moved", size),
         ]
         return _Part("", lines, columns)
 
@@ -193,11 +207,10 @@ class Cost(ReportForms):
                 line[one.name] = duration(None if found is None else found.seconds)
                 if found is not None and base is not None and one is not self.baseline and found.seconds:
                     line[one.name] += f" ({base.seconds / found.seconds:.1f}x)"
-            need = max(sum(getattr(one, mode).values()) for one in self.policies)
+            need = max(one.held(mode) for one in self.policies)
             line["memory"] = f"{device.memory:,.0f} GB{'' if need <= device.memory * 1e9 else ', too small'}"
             lines.append(line)
-        what = "a training step" if mode == "training" else f"inference of {self.input_shape[0]}"
-        columns = [Column("device", f"{what} on"), Column("kind", "")]
+        columns = [Column("device", f"{self._of_mode(mode)} on"), Column("kind", "")]
         columns += [Column(one.name, one.name, left=False) for one in self.policies]
         return _Part("", lines, [*columns, Column("memory", "memory", left=False)])
 
@@ -238,13 +251,14 @@ class Cost(ReportForms):
         spelt = " + ".join(f"{_number(n)} {part}" for part, n in ours.items() if n)
         text = f"{one.name} with {one.optimizer} holds {_number(total)} bytes a parameter in training ({spelt})"
         text += f", {_beside(total, plain_total)}."
+        unit, size = self._unit()
         changes = []
         for what, a, b in (
             ("activations", one.training["activations"], base.training["activations"]),
             ("traffic a step", sum(one.traffic().values()), sum(base.traffic().values())),
         ):
             if a < b:
-                changes.append(f"{what} ({megabytes(a)} MB instead of {megabytes(b)})")
+                changes.append(f"{what} ({size(a)} {unit} instead of {size(b)})")
         if changes:
             only = "The saving is in" if total >= plain_total - 0.005 else "Saved as well:"
             text += f" {only} {' and '.join(changes)}."
@@ -253,13 +267,19 @@ class Cost(ReportForms):
     def _of_bounds(self) -> str:
         """How much of the time is memory's, and where most."""
         texts = []
-        for mode in ("training", "inference"):
+        for mode in self.policies[0].modes:
             shares = [
                 t.memory_bound for one in self.policies for d in self.devices if (t := one.time(d, mode)) is not None
             ]
             if shares:
                 texts.append(f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of {mode}")
-        return f"Memory, not arithmetic, decides {' and '.join(texts)} time: there, bits moved are what a format saves."
+        listed = " and ".join(", ".join(texts).rsplit(", ", 1))
+        return f"Memory, not arithmetic, decides {listed} time: there, bits moved are what a format saves."
+
+
+def _millions(n: float) -> str:
+    """Multiply-adds, in thousands of millions where there are many."""
+    return f"{n / 1e6:,.1f} M" if n < 1e10 else f"{n / 1e9:,.0f} G"
 
 
 def _beside(ours: float, plain: float) -> str:

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from fpsim.errors import ArgumentError, expected, nearest
-from fpsim.formats import Format, bfloat16, float8_e4m3fn, float8_e5m2, float16, float32, float64, tfloat32
+from fpsim.formats import (
+    Format,
+    bfloat16,
+    float4_e2m1fn,
+    float8_e4m3fn,
+    float8_e4m3fnuz,
+    float8_e5m2,
+    float8_e5m2fnuz,
+    float16,
+    float32,
+    float64,
+    tfloat32,
+)
 
 __all__ = ["DEVICES", "Device", "Rate", "devices_named"]
 
@@ -32,7 +44,7 @@ class Device:
     Attributes
     ----------
     name, kind : str
-        Kind is ``cloud``, ``edge`` or ``cpu``.
+        Kind is ``cloud``, ``desktop``, ``edge`` or ``cpu``.
     rates : tuple of Rate
     bandwidth : float
         Of its main memory, 10**9 bytes a second.
@@ -71,6 +83,8 @@ def _rates(**tflops: float) -> tuple[Rate, ...]:
         "bfloat16": (bfloat16,),
         "float16": (float16,),
         "float8": (float8_e4m3fn, float8_e5m2),
+        "float8_fnuz": (float8_e4m3fnuz, float8_e5m2fnuz),
+        "float4": (float4_e2m1fn,),
     }
     return tuple(
         Rate(fmt, float64 if fmt == float64 else float32, value)
@@ -100,11 +114,52 @@ _ALL = (
         "are halved",
     ),
     Device(
+        "H200", "cloud",
+        _rates(float64=67.0, float32=67.0, tfloat32=494.5, bfloat16=989.5, float16=989.5, float8=1979.0),
+        bandwidth=4800, memory=141, watts=700,
+        source="NVIDIA H200 Tensor Core GPU datasheet (2023), H200 SXM; its figures 'with sparsity' are halved",
+    ),
+    Device(
+        "B200", "cloud",
+        _rates(float64=40.0, float32=80.0, tfloat32=1100.0, bfloat16=2250.0, float16=2250.0, float8=4500.0,
+               float4=9000.0),
+        bandwidth=8000, memory=192, watts=1000,
+        source="NVIDIA Blackwell Architecture Technical Brief (datasheet of HGX B200, 2024), one GPU of 1000 W, up to "
+        "192 GB; its figures 'with sparsity' are halved",
+    ),
+    Device(
+        "MI300X", "cloud",
+        _rates(float64=163.4, float32=163.4, tfloat32=653.7, bfloat16=1307.4, float16=1307.4, float8_fnuz=2614.9),
+        bandwidth=5300, memory=192, watts=750,
+        source="AMD Instinct MI300X Accelerator data sheet (2023), without structured sparsity; its 8-bit formats are "
+        "the fnuz ones, so OCP's are computed in 16 bits",
+    ),
+    Device(
         "T4", "cloud",
         _rates(float64=0.253, float32=8.1, float16=65.0),
         bandwidth=300, memory=16, watts=70,
         source="NVIDIA T4 Tensor Core GPU datasheet (2019), 300 GB/s (320 in its product brief); float64 at 1/32 of "
         "float32: NVIDIA Turing GPU architecture whitepaper (2018)",
+    ),
+    Device(
+        "L4", "cloud",
+        _rates(float32=30.3, tfloat32=60.0, bfloat16=121.0, float16=121.0, float8=242.5),
+        bandwidth=300, memory=24, watts=72,
+        source="NVIDIA L4 Tensor Core GPU datasheet (2023); its figures 'with sparsity' (120, 242, 485) are halved",
+    ),
+    Device(
+        "RTX 3090", "desktop",
+        _rates(float32=35.6, tfloat32=35.6, bfloat16=71.0, float16=71.0),
+        bandwidth=936, memory=24, watts=350,
+        source="NVIDIA Ampere GA102 GPU Architecture whitepaper (2021), GeForce RTX 3090: dense, 16 bits with float32 "
+        "accumulate",
+    ),
+    Device(
+        "RTX 4090", "desktop",
+        _rates(float32=82.6, tfloat32=82.6, bfloat16=165.2, float16=165.2, float8=330.3),
+        bandwidth=1008, memory=24, watts=450,
+        source="NVIDIA Ada GPU Architecture whitepaper v2.02 (2023), appendix A, GeForce RTX 4090: dense, 8 and 16 "
+        "bits with float32 accumulate",
     ),
     Device(
         "Jetson Orin Nano", "edge",

@@ -70,6 +70,8 @@ class Explanation(ReportForms, Observer):
             self._explain_casts_for(event)
             accumulate = _accumulator(event.op.rule.takes_accumulator, precision)
             why = why_in(event.op, event.given, precision, current())
+            if "quantized" in event.metadata:
+                why += f"; operands {event.metadata['quantized'].in_words}"
             line = Line("forward", event.module, event.op.name, inputs, precision.storage.name, accumulate, why)
         self._made_in[id(event.result)] = event.module
         self._alive.append(event.result)

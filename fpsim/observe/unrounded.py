@@ -71,7 +71,7 @@ class Float64(Arithmetic):
     def evaluate(self, rule: Rule, arrays: tuple[Any, ...], metadata: dict[str, Any]) -> Any:
         """What the engine computes for float64."""
         formats = [float64] * sum(x is not None for x in arrays)
-        mode = "nearest_even"
+        mode, metadata = "nearest_even", _unrounded(metadata)
         result = evaluate(rule, arrays, formats, metadata, self._precision, float64, mode, self._context)
         if isinstance(result, tuple):
             return self._rounded(result[0]), result[1]
@@ -93,6 +93,7 @@ class LongDouble(Arithmetic):
 
     def evaluate(self, rule: Rule, arrays: tuple[Any, ...], metadata: dict[str, Any]) -> Any:
         """The formula on arrays of np.longdouble."""
+        metadata = _unrounded(metadata)
         options = {**metadata, "acc": Sums()} if rule.takes_accumulator else metadata
         with np.errstate(all="ignore"):
             result = rule.formula(*arrays, **options)
@@ -104,6 +105,11 @@ class LongDouble(Arithmetic):
         if isinstance(x, Wide):
             return np.ldexp(x.hi.astype(np.longdouble) + x.lo, x.exponent)
         return np.asarray(x, np.longdouble)
+
+
+def _unrounded(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Metadata that round, as quantised operands do, replaced by such as do not."""
+    return {name: getattr(value, "unrounded", value) for name, value in metadata.items()}
 
 
 class Sums:

@@ -6,8 +6,7 @@ Layer 7. Counts shapes and formats; devices and policies are `cost`'s matter.
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,81 +16,13 @@ from fpsim.autograd import Tensor
 from fpsim.autograd.engine import Node
 from fpsim.formats import Format
 from fpsim.nn import Parameter
+from fpsim.observe.operations import READ_BY_BACKWARD, macs, macs_of_gradient, read_by_gradient
+from fpsim.observe.storage import Storage
 
 __all__ = ["READ_BY_BACKWARD", "Step", "Workload"]
 
-#: What the gradient formula of each argument reads, besides shapes and the gradient that arrives: the number of an
-#: argument, the result ``out``, what the forward formula ``saved``, or a mask among the metadata (one byte an element).
-#: An operation that is not listed is taken to read everything.
-READ_BY_BACKWARD: dict[str, tuple[tuple[int | str, ...], ...]] = {
-    "cast": ((),),
-    "add": ((), ()),
-    "subtract": ((), ()),
-    "multiply": ((1,), (0,)),
-    "divide": ((1,), (0, 1)),
-    "negative": ((),),
-    "power": ((0, 1), (0, 1, "out")),
-    "power_integer": ((0,),),
-    "exp": (("out",),),
-    "log": ((0,),),
-    "sqrt": (("out",),),
-    "tanh": (("out",),),
-    "sigmoid": (("out",),),
-    "relu": (("out",),),
-    "gelu": ((0,),),
-    "abs": ((0,),),
-    "maximum": ((0, 1), (0, 1)),
-    "minimum": ((0, 1), (0, 1)),
-    "where": (("condition",), ("condition",)),
-    "clip": ((0, 1, 2),),
-    "dropout": (("kept",),),
-    "reshape": ((),),
-    "transpose": ((),),
-    "broadcast_to": ((),),
-    "getitem": ((),),
-    "concatenate": ((),),
-    "stack": ((),),
-    "pad": ((),),
-    "conv2d": ((1,), (0,), ()),
-    "max_pool2d": ((0, "out"),),
-    "avg_pool2d": ((),),
-    "matmul": ((1,), (0,)),
-    "linear": ((1,), (0,), ()),
-    "einsum": ((1,), (0,)),
-    "sum": ((),),
-    "mean": ((),),
-    "var": ((0,),),
-    "max": ((0, "out"),),
-    "min": ((0, "out"),),
-    "softmax": (("out",),),
-    "log_softmax": (("out",),),
-    "layer_norm": ((1, "saved"), ("saved",), ()),
-    "batch_norm": ((1, "saved"), ("saved",), ()),
-    "normalize_with": ((1,), (0,), ()),
-    "nll": ((),),
-    "cross_entropy": (("saved",),),
-    "bce": ((0, 1, 2), (0, 2)),
-    "bce_with_logits": ((0, 1, 2, 3), (0, 2, 3)),
-}
-
 #: Operations whose result is another view of the same memory.
 VIEWS = ("reshape", "transpose", "broadcast_to")
-
-#: Multiply-adds of one product, from the shapes of its arguments and result.
-_MACS: dict[str, Callable[[Node], int]] = {
-    "conv2d": lambda n: n.out.size * math.prod(_shape(n, 1)[1:]),
-    "linear": lambda n: n.out.size * _shape(n, 1)[1],
-    "matmul": lambda n: n.out.size * _shape(n, 0)[-1],
-    "einsum": lambda n: math.prod(
-        dict(zip("".join(n.metadata["labels"][:2]), _shape(n, 0) + _shape(n, 1), strict=True)).values()
-    ),
-}
-
-
-def _shape(node: Node, argument: int) -> tuple[int, ...]:
-    array = node.arrays[argument]
-    assert array is not None
-    return array.shape
 
 
 @dataclass(frozen=True)
@@ -171,9 +102,9 @@ class Workload:
 
     def read_by_backward(self, node: Node, argument: int) -> tuple[list[Memory], int]:
         """The memory that one gradient formula reads, and the bytes of what the forward formula saved for it."""
-        rules = READ_BY_BACKWARD.get(node.op.name)
-        everything = (*range(len(node.inputs)), "out", *(("saved",) if node.op.saves else ()))
-        rule = everything if rules is None else rules[0 if node.op.arity < 0 else argument]
+        rule = read_by_gradient(node.op.name, 0 if node.op.arity < 0 else argument)
+        if rule is None:
+            rule = (*range(len(node.inputs)), "out", *(("saved",) if node.op.saves else ()))
         found: list[Memory] = []
         saved = 0
         for part in rule:
@@ -183,6 +114,8 @@ class Workload:
                 accumulate = self._accumulate(node)
                 saved = sum(_bytes(x.size, accumulate) for x in node.saved)
             elif isinstance(part, str):
+                if node.metadata[part] is None:
+                    continue
                 found.append(np.broadcast_to(np.bool_(True), np.shape(node.metadata[part])))
             elif (x := node.inputs[part]) is not None:
                 found.append(self.memory_of(x))
@@ -194,14 +127,14 @@ class Workload:
             if x is not None and self.wants_gradient(x):
                 yield argument, x
 
-    def kept(self) -> dict[str, int]:
+    def kept(self, nodes: Iterable[Node] | None = None) -> dict[str, int]:
         """Bytes that the forward pass keeps for backward: ``activations`` (the input among them), ``cast weights``.
 
-        Weights themselves are not counted: they are there anyway.
+        For all operations, or for some. Weights themselves are not counted: they are there anyway.
         """
         sizes = {"activations": 0, "cast weights": 0}
         seen: set[int] = set()
-        for node in self.nodes:
+        for node in self.nodes if nodes is None else nodes:
             saved = 0
             for argument, _ in self._gradients(node):
                 memories, saved_for_it = self.read_by_backward(node, argument)
@@ -244,20 +177,19 @@ class Workload:
 
     def weights_read(self) -> int:
         """Bytes of the parameters in the formats that the operations read them in: what inference has to hold."""
-        total = 0
-        formats: dict[int, set[Format]] = {}
-        sizes: dict[int, int] = {}
+        formats: dict[int, set[Storage]] = {}
+        weights: dict[int, Memory] = {}
         for node in self.nodes:
             if _is_view(node):
                 continue
             for memory in self._arguments(node):
                 if self.is_weight(memory):
-                    sizes[id(memory)] = memory.size
+                    weights[id(memory)] = memory
                     read_in = node.precision.storage if node.op.name == "cast" else memory.dtype
-                    formats.setdefault(id(memory), set()).add(read_in)
-        for key, found in formats.items():
-            total += sum(_bytes(sizes[key], fmt) for fmt in found)
-        return total
+                    if node.op.name == "quantized_linear" and memory.ndim == 2:  # (the bias stays as it is)
+                        read_in = node.metadata["quantized"].formats["w"]
+                    formats.setdefault(id(memory), set()).add(Storage.parse(read_in))
+        return sum(_stored(weights[key], storage) for key, found in formats.items() for storage in found)
 
     # Time ------------------------------------------------------------------------------------------------------------
 
@@ -268,7 +200,14 @@ class Workload:
                 continue
             arguments = {id(memory): memory for memory in self._arguments(node)}
             read = sum(map(self.nbytes, arguments.values()))
-            yield self._step(node, "forward", _macs(node), read, self.nbytes(node))
+            if node.op.name == "quantized_linear" and not casts:
+                weight = self._arguments(node)[1]
+                read += _stored(weight, node.metadata["quantized"].formats["w"]) - self.nbytes(weight)
+            if node.op.name == "getitem":  # the rows that are looked up, not the table
+                source = node.inputs[0]
+                assert source is not None
+                read = _bytes(node.out.size, source.dtype)
+            yield self._step(node, "forward", macs(node), read, self.nbytes(node))
 
     def backward(self) -> Iterator[Step]:
         """Each gradient once, from the last operation to the first; where several meet, their additions."""
@@ -284,12 +223,17 @@ class Workload:
                     continue  # the gradient passes as it is
                 memories, saved = self.read_by_backward(node, argument)
                 read = g + saved + sum(map(self.nbytes, memories))
-                yield self._step(node, "backward", _macs(node) if argument < 2 else 0, read, written)
+                yield self._step(node, "backward", macs_of_gradient(node, argument), read, written)
 
     def _step(self, node: Node, phase: str, macs: int, read: int, written: int) -> Step:
-        return Step(
-            node.op.name, node.module, phase, macs, node.precision.storage, self._accumulate(node), read, written
-        )
+        storage = node.precision.storage
+        if node.op.name == "quantized_linear" and macs:  # what is multiplied is narrower than what is stored
+            operand = node.metadata["quantized"].formats["x" if phase == "forward" else "g"]
+            return Step(
+                node.op.name, node.module, phase, macs, Storage.parse(operand).format, self._accumulate(node), read,
+                written,
+            )  # fmt: skip
+        return Step(node.op.name, node.module, phase, macs, storage, self._accumulate(node), read, written)
 
     def _accumulate(self, node: Node) -> Format:
         if self._accumulator is None:
@@ -333,13 +277,13 @@ def _is_view(node: Node) -> bool:
     return node.op.name in VIEWS
 
 
-def _macs(node: Node) -> int:
-    count = _MACS.get(node.op.name)
-    return 0 if count is None else count(node)
-
-
 def _gradient_format(precision: Any) -> Format:
     return precision.storage if precision.grad is None else precision.grad
+
+
+def _stored(weight: Memory, storage: Any) -> int:
+    """Bytes of a weight in another storage."""
+    return Storage.parse(storage).nbytes(weight.size, weight.shape[-1] if weight.ndim else 1)
 
 
 def _bytes(size: int, fmt: Format) -> int:

@@ -5,8 +5,6 @@ Layer 4. Each formula stands beside its gradients; none mentions a format or rou
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from fpsim.autograd.op import Kind, op
@@ -14,7 +12,7 @@ from fpsim.kernels.loading import compiled
 from fpsim.kernels.threads import in_parallel, share
 
 __all__ = [
-    "abs", "add", "clip", "divide", "dropout", "exp", "gelu", "log", "maximum", "minimum", "multiply", "negative",
+    "abs", "add", "clip", "divide", "dropout", "exp", "log", "maximum", "minimum", "multiply", "negative",
     "power", "power_integer", "relu", "sigmoid", "sqrt", "subtract", "tanh", "where",
 ]  # fmt: skip
 
@@ -231,32 +229,6 @@ def _(g, out, x):
     # out says what x does, and backward need not keep both
     kernels = compiled(g.size * IN_NUMPY) if g.itemsize in _BITS and out.dtype == g.dtype else None
     return keep(~(out <= 0), g) if kernels is None else _elementwise(kernels.relu_gradient, out, g)
-
-
-_erfc = np.frompyfunc(math.erfc, 1, 1)
-
-
-def _normal_cdf(x):
-    """Share of the standard normal distribution below x, accurate in the lower tail.
-
-    Beside 0 it is one half and a little: float64's neighbour stands for that, or ties of ``x / 2`` would go astray.
-    """
-    share = 0.5 * np.asarray(_erfc(x * -math.sqrt(0.5)), np.float64)
-    return np.where((share == 0.5) & (x != 0), np.nextafter(0.5, 0.5 + np.sign(x)), share)
-
-
-@op(Kind.POINTWISE, "function")
-def gelu(x):
-    """``x * Phi(x)``, Phi the normal distribution function (the erf form)."""
-    # at -inf the limit is 0, not -inf * 0
-    return np.where(np.isneginf(x), -0.0, x * _normal_cdf(x))
-
-
-@gelu.vjp(0, steps="function")
-def _(g, out, x):
-    density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-    slope = _normal_cdf(x) + np.where(np.isinf(x), 0.0, x * density)
-    return g * np.where((slope == 0) & (x < 0), -0.0, slope)  # where both terms underflow their sum is below zero
 
 
 @op(Kind.EXACT)

@@ -9,10 +9,10 @@ import numpy as np
 
 from fpsim.autograd.op import Kind, op
 
-__all__ = ["einsum", "linear", "matmul"]
+__all__ = ["einsum", "linear", "matmul", "quantized_linear", "transposed", "unbatched"]
 
 
-def _t(x):
+def transposed(x):
     """The last two axes exchanged."""
     return np.swapaxes(x, -1, -2)
 
@@ -25,15 +25,15 @@ def matmul(x, w, *, acc):
 
 @matmul.vjp(0)
 def _(g, out, x, w, *, acc):
-    return _unbatched(acc, g, _t(w), x)
+    return unbatched(acc, g, transposed(w), x)
 
 
 @matmul.vjp(1)
 def _(g, out, x, w, *, acc):
-    return _unbatched(acc, _t(x), g, w)
+    return unbatched(acc, transposed(x), g, w)
 
 
-def _unbatched(acc, a, b, target):
+def unbatched(acc, a, b, target):
     """``a @ b`` summed over the batch axes along which `target` was repeated: one joint sum, batch first."""
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     own = (1,) * (len(batch) - target.ndim + 2) + target.shape[:-2]
@@ -54,7 +54,7 @@ def _unbatched(acc, a, b, target):
 def linear(x, w, b, *, acc):
     """``out[..., o] = round(sum_i x[..., i] * w[o, i] + b[o])``: the bias is added in the accumulator."""
     s = acc.matmul(_rows(x), w.T).reshape(*x.shape[:-1], len(w))
-    return s if b is None else acc.step(np.add, s, b)
+    return s if b is None else acc.step(np.add, s, b, into=s)
 
 
 @linear.vjp(0)
@@ -70,6 +70,41 @@ def _(g, out, x, w, b, *, acc):
 @linear.vjp(2)
 def _(g, out, x, w, b, *, acc):
     return np.asarray(acc.sum(_rows(g), axis=0))
+
+
+# `quantized` (see `fpsim.amp.quantization`) rounds the operands, as the accumulator rounds sums: of each it gives rows
+# of values on a narrow grid, in blocks along the summed axis where there are blocks, and the scale that they carry.
+
+
+@op(Kind.FUSED)
+def quantized_linear(x, w, b, *, quantized, acc):
+    """``out[..., o] = round(round(d * sum_i x_[..., i] * w_[o, i]) + b[o])``, quantised x_ and w_; d undoes scales."""
+    x_, w_ = quantized.x(x, 1), quantized.w(w, 1)
+    s = _unscaled(acc, acc.matmul(x_.values, w_.values.T), x_, w_).reshape(*x.shape[:-1], len(w))
+    return s if b is None else acc.step(np.add, s, b)
+
+
+@quantized_linear.vjp(0)
+def _(g, out, x, w, b, *, quantized, acc):
+    g_, w_ = quantized.g(g, 1), quantized.w(w, 0)
+    return _unscaled(acc, acc.matmul(g_.values, w_.values), g_, w_).reshape(x.shape)
+
+
+@quantized_linear.vjp(1)
+def _(g, out, x, w, b, *, quantized, acc):
+    g_, x_ = quantized.g(g, 0), quantized.x(x, 0)
+    return _unscaled(acc, acc.matmul(g_.values.T, x_.values), g_, x_)
+
+
+@quantized_linear.vjp(2)
+def _(g, out, x, w, b, *, quantized, acc):
+    return np.asarray(acc.sum(_rows(g), axis=0))
+
+
+def _unscaled(acc, s, a, b):
+    """A product of two quantised operands without their scales: one step of the accumulator's."""
+    factor = np.float32(1 / (np.float64(a.scale) * np.float64(b.scale)))
+    return s if factor == 1 else acc.step(np.multiply, s, factor)
 
 
 def _rows(x):

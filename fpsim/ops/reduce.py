@@ -57,17 +57,22 @@ def mean_steps(x, axis, acc):
 
 @op(Kind.FUSED)
 def var(x, *, axis, keepdims, correction, acc):
-    """``sum (x - m)^2 / (n - correction)``, with m the mean in the accumulator."""
+    """``sum (x - m)^2 / max(n - correction, 0)``, with m the mean in the accumulator."""
     d = acc.step(np.subtract, x, mean_steps(x, axis, acc))
     total = acc.sum(acc.step(np.multiply, d, d), axis, keepdims)
-    return acc.step(np.divide, total, float(count_of(x, axis) - correction))
+    return acc.step(np.divide, total, _freedom(x, axis, correction))
 
 
 @var.vjp(0)
 def _(g, out, x, *, axis, keepdims, correction, acc):
     d = acc.step(np.subtract, x, mean_steps(x, axis, acc))
     scaled = acc.step(np.multiply, _spread(g, x, axis, keepdims), d)
-    return acc.step(np.divide, acc.step(np.multiply, scaled, 2.0), float(count_of(x, axis) - correction))
+    return acc.step(np.divide, acc.step(np.multiply, scaled, 2.0), _freedom(x, axis, correction))
+
+
+def _freedom(x, axis, correction):
+    """What a sum of squares is divided by: never a negative number, as in PyTorch and NumPy."""
+    return float(np.maximum(count_of(x, axis) - correction, 0))
 
 
 def _share_of_extreme(g, out, x, axis):

@@ -53,18 +53,31 @@ def getitem(x, *, index):
 
 @getitem.vjp(0, Kind.REDUCTION)
 def _(g, out, x, *, index, acc):
+    if _is_basic(index):  # every element at most once: nothing to sum
+        gradient = np.zeros(x.shape, g.dtype)
+        gradient[index] = g
+        return gradient
+    if isinstance(index, np.ndarray) and index.dtype.kind in "iu":  # whole rows
+        return scatter_sum(g, np.where(index < 0, index + len(x), index), len(x), acc)
     places = np.arange(x.size).reshape(x.shape)[index]
     return scatter_sum(g, places, x.size, acc).reshape(x.shape)
+
+
+def _is_basic(index):
+    """Whether NumPy takes a view: numbers, slices, new axes."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, int | np.integer | slice) for part in parts)
 
 
 def scatter_sum(g, places, size, acc):
     """``out[p] = sum of g[i] over the i with places[i] == p``, in order of occurrence; shape (size,).
 
-    What goes to a place alone is moved, not summed. Places that occur equally often are summed together, so each sum
-    is one call's column.
+    Axes of g beyond those of `places` are a row that goes to one place; shape (size, *row). What goes to a place alone
+    is moved, not summed. Places that occur equally often are summed together, so each sum is one call's column.
     """
-    g, places = np.ravel(g), np.ravel(places)
-    out = np.zeros(size, g.dtype)
+    row = g.shape[places.ndim :]
+    g, places = g.reshape(places.size, *row), np.ravel(places)
+    out = np.zeros((size, *row), g.dtype)
     counts = np.bincount(places, minlength=size)
     if counts.max(initial=0) <= 1:
         out[places] = g

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from fpsim.autograd.tensor import Tensor
-from fpsim.errors import ArgumentError, expected
+from fpsim.errors import ArgumentError, ArgumentTypeError, expected
 from fpsim.formats import Format
-from fpsim.optim.optimizer import Optimizer, Roundings
+from fpsim.optim.optimizer import Optimizer, Roundings, is_number
 from fpsim.rounding.kernel import Array
 
 __all__ = ["Adam", "AdamW"]
@@ -41,8 +41,9 @@ class Adam(Optimizer):
         state: Any = None, update_rounding: str | None = None, rng: np.random.Generator | None = None,
         foreach: bool | None = None, capturable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
+        betas = tuple(betas) if isinstance(betas, list) else betas
         defaults = {
-            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
             "maximize": maximize,
         }  # fmt: skip
         super().__init__(params, defaults, master=master, state=state, update_rounding=update_rounding, rng=rng)
@@ -50,12 +51,31 @@ class Adam(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         """Refuse settings that make no sense."""
         super().check(group)
-        name = type(self).__name__
-        if not all(0 <= b < 1 for b in group["betas"]):
-            raise ArgumentError(expected(name, "betas from 0 to below 1", f"betas={group['betas']!r}", "correct them"))
+        name, betas = type(self).__name__, group["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(map(is_number, betas)):
+            raise ArgumentTypeError(
+                expected(name, "two numbers as betas", f"betas={betas!r}", "the usual are 0.9, 0.999")
+            )
+        if not all(0 <= b < 1 for b in betas):
+            raise ArgumentError(expected(name, "betas from 0 to below 1", f"betas={betas!r}", "correct them"))
         if not group["eps"] >= 0 or not group["weight_decay"] >= 0:
             got = f"eps={group['eps']!r}, weight_decay={group['weight_decay']!r}"
             raise ArgumentError(expected(name, "eps and weight decay of at least 0", got, "correct them"))
+
+    @staticmethod
+    def averages(group: dict[str, Any]) -> tuple[str, ...]:
+        """The names of the tensors of the state."""
+        return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2]
+
+    def check_state(self, entries: dict[str, Any], group: dict[str, Any]) -> None:
+        """Refuse a state that lacks an average, or the number of steps behind it."""
+        step, missing = entries.get("step"), [name for name in self.averages(group) if name not in entries]
+        whole = isinstance(step, int | np.integer) and step >= 0
+        if entries and (missing or not whole):
+            got = f"one without {', '.join(missing)}" if missing else f"step={step!r}"
+            raise ArgumentError(
+                expected("load_state_dict", f"a state of {type(self).__name__}", got, "load what it gave")
+            )
 
     def rounded_settings(self, group: dict[str, Any], owner: Tensor) -> tuple[tuple[str, float, Format], ...]:
         """Epsilon is added in the format of the state."""
@@ -74,7 +94,7 @@ class Adam(Optimizer):
         if not state:
             state["step"] = 0
             zero = Tensor(np.zeros(p.shape, to.state.precision.storage.carrier), to.state.precision)
-            for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if group["amsgrad"] else 2]:
+            for name in self.averages(group):
                 state[name] = zero
         state["step"] = t = state["step"] + 1
         m = to.state.lerp(state["exp_avg"]._data, g, 1 - beta1)

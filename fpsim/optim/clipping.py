@@ -29,7 +29,11 @@ def _gradients(op: str, parameters: Any) -> list[Tensor]:
         if not isinstance(p, Tensor):
             raise ArgumentTypeError(expected(op, "parameters", type(p).__name__, "pass net.parameters()"))
     owners = [p if p.master is None or p.master.grad is None else p.master for p in parameters]
-    return [p.grad for p in owners if p.grad is not None]
+    gradients = [p.grad for p in owners if p.grad is not None]
+    for g in gradients:
+        if not isinstance(g, Tensor):
+            raise ArgumentTypeError(expected(op, "tensors as gradients", type(g).__name__, "let backward() make them"))
+    return gradients
 
 
 def clip_grad_norm_(

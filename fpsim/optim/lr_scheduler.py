@@ -6,7 +6,7 @@ Layer 5. They set ``lr`` (and momentum) in the optimizer's groups; learning rate
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fpsim.errors import ArgumentError, ArgumentTypeError, expected
@@ -69,8 +69,13 @@ class LRScheduler:
         """What is needed to go on."""
         return {k: v for k, v in vars(self).items() if k != "optimizer" and not callable(v) and k != "lambdas"}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict`."""
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from the `state_dict` of a schedule of the same kind."""
+        own, count = self.state_dict(), len(self.base_lrs)
+        fits = isinstance(state_dict, Mapping) and set(state_dict) == set(own)
+        if not fits or type(state_dict["last_epoch"]) is not int or len(state_dict["base_lrs"]) != count:
+            invariant, got = f"what state_dict() of a {type(self).__name__} gave", "something else"
+            raise ArgumentError(expected("load_state_dict", invariant, got, "build the schedule as the saved one"))
         vars(self).update(state_dict)
 
 

@@ -9,6 +9,7 @@ from fpsim.plots.errors import error_budget, error_map, shadow_errors
 from fpsim.plots.evaluation import evaluation
 from fpsim.plots.histogram import exponents
 from fpsim.plots.line_of_numbers import number_line
+from fpsim.plots.memory import memory
 from fpsim.plots.roofline import roofline
 from fpsim.plots.scaling import scaling
 from fpsim.plots.sensitivity import sensitivity
@@ -27,6 +28,7 @@ __all__ = [
     "evaluation",
     "exponents",
     "lost_updates",
+    "memory",
     "number_line",
     "panel",
     "roofline",

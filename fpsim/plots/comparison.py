@@ -58,6 +58,11 @@ def _draw(place: Any, part: Comparison) -> None:
     place.text(0.08, 0.035, textwrap.fill(cause(part), 135), fontsize=8.5, va="bottom", linespacing=1.4)
 
 
+def _judged(part: Comparison) -> str:
+    name = part.runs[0].scenario
+    return SCENARIOS[name].judged if name in SCENARIOS else "the test part"
+
+
 def _losses(axes: Any, part: Comparison) -> None:
     """Training loss against the step, smoothed over a fiftieth of the run; a cross where a loss is no longer finite."""
     for place, run in enumerate(part.runs):
@@ -71,7 +76,7 @@ def _losses(axes: Any, part: Comparison) -> None:
         axes.plot(np.arange(len(smooth)), smooth, line, color=colour, linewidth=1.4, label=label)
         if end < len(loss):
             axes.plot([end], [smooth[-1] if end else 0], "x", color=colour, markersize=8)
-    tidy(axes, "training loss, and accuracy on test images", "step", "cross entropy")
+    tidy(axes, f"training loss, and accuracy on {_judged(part)}", "step", "cross entropy")
     axes.legend(fontsize=7.5, frameon=False)
 
 
@@ -125,7 +130,7 @@ def _accuracies(axes: Any, part: Comparison) -> None:
     for place, run in zip(places, runs, strict=True):
         axes.plot([100 * run.accuracy], [place], "o", color=colour_of(run.recipe, int(place))[0], markersize=7)
     axes.set_yticks(places, [run.recipe for run in runs])
-    tidy(axes, "accuracy on test images", "%")
+    tidy(axes, f"accuracy on {_judged(part)}", "%")
 
 
 _BESIDE: dict[str, Callable[[Any, Comparison], None]] = {
@@ -133,4 +138,5 @@ _BESIDE: dict[str, Callable[[Any, Comparison], None]] = {
     "rounding": _lost_updates,
     "underflow": _to_zero,
     "overflow": _scales,
+    "transformer": _lost_updates,
 }

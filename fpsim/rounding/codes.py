@@ -77,8 +77,9 @@ def round(
     out = round_to(values, fmt, mode, saturate=saturate, flush_subnormals=flush_subnormals, key=key)
     own = x.dtype if x.dtype.kind == "f" and x.dtype.itemsize <= 8 else np.dtype(np.float64)
     dtype = own if Format(own).holds(fmt) else np.dtype(np.float64)
+    shared = np.may_share_memory(out, values if isinstance(values, np.ndarray) else x)
     with np.errstate(invalid="ignore"):  # a signalling NaN
-        return np.array(out, dtype)[()]  # always the caller's own
+        return np.array(out, dtype, copy=True if shared else None)[()]  # always the caller's own
 
 
 _NAMES = {fmt.name for fmt in NAMED}

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from fpsim.amp.quantization import Quantization, QuantizedCall
+from fpsim.amp.quantizers import BlockScaling
 from fpsim.autograd import Tensor, using
 from fpsim.autograd.engine import cast
 from fpsim.autograd.op import OPS
@@ -46,6 +48,8 @@ _STATISTICS: dict[str, Any] = {
     "mean": np.array([0.5, -0.25, 1.5]).reshape(3, 1),
     "var": np.array([1.5, 0.75, 2.0]).reshape(3, 1),
 }
+_ATTENTION: dict[str, Any] = {"keep": None, "causal": False, "scale": 0.3, "kept": None, "probability": 0.1}
+_KEEP = np.arange(21).reshape(3, 7) % 3 != 1
 _BINARY = [Call(((7, 5), (7, 5))), Call(((7, 1), (3, 1, 5)))]
 
 CALLS: dict[str, list[Call]] = {
@@ -71,6 +75,7 @@ CALLS: dict[str, list[Call]] = {
     "pad": _one((4, 5), widths=_BORDER, value=0.5),
     "matmul": [*_one((7, 19), (19, 5)), *_one((2, 3, 7), (2, 7, 4))],
     "linear": [*_one((6, 19), (5, 19), (5,)), *_one((2, 3, 7), (4, 7), None)],
+    "quantized_linear": _one((6, 19), (5, 19), (5,), quantized=QuantizedCall(Quantization(BlockScaling(block=8)))),
     "einsum": _one((3, 4, 5), (3, 6), labels=("bij", "bk", "ik")),
     "conv2d": [
         *_one((3, 2, 6, 6), (4, 2, 3, 3), (4,), stride=(1, 1), padding=_BORDER, dilation=(1, 1), groups=1),
@@ -81,6 +86,10 @@ CALLS: dict[str, list[Call]] = {
         (2, 3, 6, 6), kernel=(3, 3), stride=(3, 3), padding=((0, 0),) * 2, divisors=np.full((2, 2), 9.0)
     ),
     **{name: _one((5, 7), axis=1) for name in ("softmax", "log_softmax")},
+    "scaled_dot_product_attention": [
+        *_one((2, 5, 4), (2, 5, 4), (2, 5, 3), None, **{**_ATTENTION, "causal": True}),
+        *_one((3, 4), (7, 4), (2, 7, 3), (7,), **{**_ATTENTION, "keep": _KEEP, "kept": _MASK[:3, 0:1]}),
+    ],
     "layer_norm": _one((5, 7), (7,), (7,), axis=(1,), eps=1e-5),
     "batch_norm": _one((5, 3, 4), (1, 3, 1), (1, 3, 1), axis=(0, 2), eps=1e-5),
     "normalize_with": _one((5, 3, 4), (3, 1), (3, 1), eps=1e-5, **_STATISTICS),
@@ -92,7 +101,8 @@ CALLS: dict[str, list[Call]] = {
 
 #: Operations that take exp, log, tanh, erf or pow from the platform's library: in float64 its last bit is its own.
 FUNCTIONS = frozenset(
-    "power power_integer exp log tanh sigmoid gelu softmax log_softmax cross_entropy bce bce_with_logits".split()
+    "power power_integer exp log tanh sigmoid gelu softmax log_softmax cross_entropy bce bce_with_logits "
+    "scaled_dot_product_attention".split()
 )
 
 

@@ -238,7 +238,7 @@ def _summed(op: str, terms: list[Any], acc: Accumulator) -> _Sum:
     if not all(math.isfinite(t) for t in terms):
         raise ArgumentError(expected(op, "finite inputs", "inf or nan among them", "bounds say nothing about those"))
     order = "sequential" if acc.order in (None, "blas") else str(acc.order)
-    if order.partition(":")[0] not in _OF_ORDER:
+    if order.partition(":")[0] not in _OF_ORDER or "@" in order:
         raise ArgumentError(expected(op, "an order with a proven bound", f"order={order!r}", "use another one"))
     numbers = [Fraction(t) for t in terms]
     return _Sum(numbers, grid_of(acc.format), order, acc.fma, acc.rounding, acc.saturate)

@@ -16,7 +16,7 @@ import numpy as np
 
 from fpsim import amp, plots
 from fpsim.experiments.scenario import scenario_named
-from fpsim.experiments.training import Training, evaluate
+from fpsim.experiments.training import Training
 from fpsim.plots.style import saved_bytes
 from fpsim.widgets.panel import Frame, Panel, drawn_beforehand, notebook_library, slider
 
@@ -102,8 +102,7 @@ class Race:
                 training.run(None, progress)
             except _Stopped:
                 return
-            images = training.images
-            self.accuracies[recipe], _ = evaluate(training.net, images.test_x, images.test_y)
+            self.accuracies[recipe], _ = training.evaluate()
 
     def start(self, recipes: Sequence[str] | None = None, told: Callable[[], Any] = lambda: None) -> None:
         """`run` in a thread of its own; where there are no threads (in a browser), here and now."""

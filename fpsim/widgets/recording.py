@@ -17,7 +17,7 @@ from fpsim.accumulate import Accumulator
 from fpsim.autograd import default_precision, tensor, using
 from fpsim.autograd.context import Observer, Rounded
 from fpsim.data import batches
-from fpsim.experiments.scenario import SCENARIOS
+from fpsim.experiments.scenario import SCENARIOS, ImageScenario
 from fpsim.formats import Format
 from fpsim.nn.functional import cross_entropy
 from fpsim.optim import SGD
@@ -80,6 +80,7 @@ def record_gradients(steps: int = 400) -> Any:
     Of activations and of weights; those that are 0 are left out.
     """
     scenario, watch = SCENARIOS["published"], _Magnitudes()
+    assert isinstance(scenario, ImageScenario)
     images = scenario.images()
     with using(rng=np.random.default_rng(0)), default_precision("float64"):
         net = scenario.network()

@@ -19,12 +19,16 @@ def wide(*shape):
     return fp.full(shape, 0.5)
 
 
+QUANTIZATION = fp.amp.Quantization(fp.amp.CurrentScaling())
+
 #: operation, a call of it, and the format of its result under autocast("float16")
 LOWER = {
     "conv2d": lambda: F.conv2d(wide(*IMAGE), wide(4, 3, 3, 3), wide(4)),
     "linear": lambda: F.linear(wide(2, 3), wide(4, 3), wide(4)),
     "matmul": lambda: wide(2, 3) @ wide(3, 4),
     "einsum": lambda: fp.einsum("ij,jk->ik", wide(2, 3), wide(3, 4)),
+    "quantized_linear": lambda: F.linear(wide(2, 3), wide(4, 3), wide(4), quantization=QUANTIZATION),
+    "scaled_dot_product_attention": lambda: F.scaled_dot_product_attention(*[wide(2, 3, 4)] * 3),
 }
 FLOAT32 = {
     "exp": lambda: narrow(2).exp(),
@@ -130,7 +134,7 @@ def test_the_lists_can_be_read_and_printed():
     assert "mse_loss" in lists.float32
     assert lists.banned == ("binary_cross_entropy",)
     text = str(lists)
-    assert text.startswith("in the format of autocast:\n    fpsim    conv2d einsum linear matmul\n")
+    assert text.startswith("in the format of autocast:\n    fpsim    conv2d einsum linear matmul quantized_linear")
 
 
 @pytest.mark.parametrize("op", LOWER)

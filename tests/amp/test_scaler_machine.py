@@ -9,23 +9,37 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import fpsim as fp
+from fpsim.amp.scale_rule import PRESETS
 
 READY, UNSCALED, STEPPED = "ready", "unscaled", "stepped"
 RATE = 0.5
+
+#: The least and the largest scale of each library's scaler; the rest of what tells them apart needs larger numbers.
+BOUNDS = {
+    "torch": (0.0, math.inf), "apex": (0.0, 2.0**24), "keras": (0.0, math.inf), "tf_keras": (1.0, math.inf),
+    "jmp": (1.0, math.inf), "fp16_utils": (1.0, math.inf),
+}  # fmt: skip
 
 
 class ScalerMachine(RuleBasedStateMachine):
     """A scaler with two optimizers of a weight each; numbers are so small that float32 holds them exactly."""
 
     @initialize(
-        power=st.integers(-2, 6), interval=st.integers(1, 3), growth=st.sampled_from([2.0, 4.0]), kind=st.booleans()
+        power=st.integers(-2, 6) | st.just(23),
+        interval=st.integers(1, 3),
+        growth=st.sampled_from([2.0, 4.0]),
+        kind=st.sampled_from(["static", None, *BOUNDS]),
     )
     def begin(self, power, interval, growth, kind):
-        self.static = kind
-        if kind:
+        self.static, self.kind = kind == "static", kind
+        self.floor, self.ceiling = BOUNDS.get(kind, (0.0, math.inf))
+        if self.static:
             self.scaler = fp.amp.StaticScaler(2.0**power)
-        else:
+        elif kind is None:
             self.scaler = fp.amp.GradScaler(init_scale=2.0**power, growth_factor=growth, growth_interval=interval)
+        else:
+            changes = {"initial": 2.0**power, "growth": growth, "interval": interval}
+            self.scaler = fp.amp.GradScaler.preset(kind, **changes)
         self.weights = [fp.tensor([1.0], requires_grad=True) for _ in range(2)]
         self.optimizers = [fp.optim.SGD([w], lr=RATE) for w in self.weights]
         # the model
@@ -83,10 +97,15 @@ class ScalerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.stages == [READY, READY])
     @rule()
     def reload(self):
-        """Another scaler goes on from the state; like PyTorch's it waits for its first scale()."""
+        """Others go on from the states; like PyTorch's a new scaler waits for its first scale()."""
         state = self.scaler.state_dict()
-        self.scaler = fp.amp.StaticScaler() if self.static else fp.amp.GradScaler()
+        fresh = {"static": fp.amp.StaticScaler, None: fp.amp.GradScaler}
+        self.scaler = fresh.get(self.kind, lambda: fp.amp.GradScaler.preset(self.kind))()
         self.scaler.load_state_dict(state)
+        states = [optimizer.state_dict() for optimizer in self.optimizers]
+        self.optimizers = [fp.optim.SGD([w], lr=7.0) for w in self.weights]
+        for optimizer, saved in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(saved)
         self.known = False
 
     # The model -------------------------------------------------------------------------------------------------------
@@ -102,9 +121,9 @@ class ScalerMachine(RuleBasedStateMachine):
         if self.static:
             return self.scale, self.tracker
         if any(self.bad):
-            return self.scale * 0.5, 0
+            return max(self.scale * 0.5, self.floor), 0
         if self.tracker + 1 == self.interval:
-            return self.scale * self.growth, 0
+            return min(self.scale * self.growth, self.ceiling), 0
         return self.scale, self.tracker + 1
 
     def refused(self, call):
@@ -121,6 +140,10 @@ class ScalerMachine(RuleBasedStateMachine):
             assert weight.item() == value or math.isnan(value)
             assert (weight.grad is None) == (gradient is None)
             assert gradient is None or np.array_equal(weight.grad.numpy(), [gradient], equal_nan=True)
+
+
+def test_every_preset_has_its_bounds():
+    assert set(BOUNDS) == set(PRESETS)
 
 
 TestScalerMachine = ScalerMachine.TestCase

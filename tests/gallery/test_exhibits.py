@@ -61,6 +61,20 @@ def test_the_numbers_of_the_literature():
     core = committed("tensor_core")["numbers"]
     sums = dict(zip(core["start"], core["sum"]["tensor_core"], strict=True))
     assert (sums[1.0], sums[1 - 2.0**-24]) == (1.0, 1 + 2.0**-23)
+    attention = committed("attention")["numbers"]
+    assert attention["absorbed"]["float16"][attention["stream"].index(11)] == pytest.approx(1 / 3**0.5, abs=0.02)
+    assert max(attention["infinite"]["with"]) == 0
+    fp8 = committed("fp8_scaling")["numbers"]
+    assert [fp8["unscaled"][fmt].index(1.0) for fmt in ("float8_e4m3fn", "float8_e5m2")] == [10, 17]
+    blocks = committed("mx_blocks")["numbers"]
+    assert [blocks[fmt]["neighbours_left"].index(0) for fmt in ("mxfp8_e4m3", "mxfp6_e3m2", "mxfp4_e2m1")] == [
+        20,
+        11,
+        6,
+    ]
+    promotion = committed("promotion")["numbers"]["largest"]
+    assert promotion["nearest"][-1] < 0.02 < promotion["cut"][-1]
+    assert promotion["nearest_promoted"][-1] < 1e-4
     masters = committed("master_weights")["numbers"]["runs"]
     assert {recipe: len(runs) for recipe, runs in masters.items()} == dict.fromkeys(masters, 3)
 

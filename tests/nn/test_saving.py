@@ -7,9 +7,13 @@ import struct
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import fpsim as fp
 import fpsim.nn as nn
+from fpsim import testing as ft
+from tests.oracles.bits import assert_same
 
 ENDINGS = pytest.mark.parametrize("ending", [".npz", ".safetensors"])
 
@@ -36,6 +40,58 @@ def test_what_is_saved_is_loaded_bit_for_bit(tmp_path, ending, dtype):
         np.testing.assert_array_equal(values(other)[name], value)
     assert other[1].num_batches_tracked == 1
     assert [p.name for p in tmp_path.iterdir()] == [f"w{ending}"]
+
+
+class Named(nn.Module):
+    """Parameters under any names."""
+
+    def __init__(self, names, values, dtype):
+        super().__init__()
+        for name in names:
+            self.register_parameter(name, nn.Parameter(values, precision=fp.Precision(dtype)))
+
+
+PRINTABLE = st.text(min_size=1, max_size=8).filter(lambda name: name.isprintable() and "." not in name)
+ODD = st.sampled_from(
+    ["a b", "a/b", "../x", "/etc", "x.npy", "é", "日本", "con", "file", "a:b", "\\", "'", '"', "0", "-"]
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ft.formats(), st.data(), st.lists(PRINTABLE | ODD, min_size=1, max_size=3, unique=True))
+def test_any_format_shape_layout_and_name_is_loaded_bit_for_bit(tmp_path, fmt, data, names):
+    shape = data.draw(st.sampled_from([(), (0,), (2, 0, 3), (5,), (2, 3)]))
+    drawn = data.draw(ft.arrays(fmt, shape, elements=ft.values(fmt)))
+    net = Named(names, drawn, fmt)
+    for name in names:  # as the engine may leave them: by columns, backwards
+        w = getattr(net, name)
+        w._data = data.draw(
+            st.sampled_from([lambda x: np.asarray(x, order="F"), lambda x: x[::-1] if x.ndim else x, np.copy])
+        )(w._data)
+    for ending in (".npz", ".safetensors"):
+        other = Named(names, np.zeros(shape), fmt)
+        fp.load_weights(other, fp.save_weights(net, tmp_path / f"w{ending}"))
+        for name in names:
+            assert_same(getattr(other, name)._data, getattr(net, name)._data)
+
+
+@ENDINGS
+@pytest.mark.parametrize("name", ["a\nb", "a\0b", "\ud800", "x" * 600, "\x1b[31m"])
+def test_a_name_that_could_not_be_read_again_is_refused_before_anything_is_written(tmp_path, ending, name):
+    with pytest.raises(
+        fp.DataError, match=r"^save_weights: expected names that can be read again, got .*; rename these\.$"
+    ):
+        fp.save_weights(Named([name], np.ones(1), "float16"), tmp_path / f"w{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_that_safetensors_keeps_is_an_npzs_like_any(tmp_path):
+    net, other = (Named(["__metadata__"], x, "float16") for x in (np.ones(2), np.zeros(2)))
+    with pytest.raises(fp.DataError, match="safetensors keeps that name for itself"):
+        fp.save_weights(net, tmp_path / "w.safetensors")
+    fp.load_weights(other, fp.save_weights(net, tmp_path / "w.npz"))
+    (loaded,) = other.parameters()
+    assert loaded.tolist() == [1.0, 1.0]
 
 
 @ENDINGS

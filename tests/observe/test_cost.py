@@ -215,7 +215,7 @@ def test_a_device_computes_in_the_fastest_format_that_holds_the_numbers():
 
 def test_the_table_has_the_devices_with_their_sources():
     assert {"V100", "A100", "H100", "T4"} < set(DEVICES)
-    assert {d.kind for d in DEVICES.values()} == {"cloud", "edge", "cpu"}
+    assert {d.kind for d in DEVICES.values()} == {"cloud", "desktop", "edge", "cpu"}
     for device in DEVICES.values():
         assert re.search(r"(datasheet|data sheet|whitepaper).*\b20\d\d\b", device.source), device.name
         assert device.bandwidth > 0

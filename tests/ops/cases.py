@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import fpsim as fp
+from fpsim.amp.quantization import Unquantised
 from tests.oracles import rational
 
 #: The formats of the table: native ones, narrow ones with and without infinity, NaN and -0, and unusual splits.
@@ -192,7 +193,25 @@ SOFTMAXES = [
     Case((shape,), {"axis": axis}) for shape, axis in [((5,), 0), ((2, 4), 1), ((3, 2, 2), 1), ((3, 1), 1), ((0, 3), 1)]
 ]
 
+
+def attention(q, k, v, mask=None, **more) -> Case:
+    usual = {"keep": None, "causal": False, "scale": 0.7, "kept": None, "probability": 0.0}
+    return Case((q, k, v, mask), {**usual, **more})
+
+
+ATTENTIONS = [
+    attention((3, 2), (3, 2), (3, 2), causal=True),
+    attention((2, 2, 2), (2, 3, 2), (2, 3, 1), keep=np.array([[True, False, True], [False, False, False]])),
+    attention((2, 3), (4, 3), (4, 2), (4,), scale=-0.5),
+    attention((2, 1, 2), (2, 2), (2, 2, 2), (2, 1, 1), kept=mask(2, 1, 2), probability=0.1),
+    attention((2, 2), (2, 2), (3, 2, 1), (2, 2)),
+    attention((1, 1), (1, 1), (1, 1)),
+    attention((0, 2), (3, 2), (3, 2)),
+    attention((2, 2), (0, 2), (0, 3)),
+]  # fmt: skip
+
 CASES: dict[str, list[Case]] = {
+    "scaled_dot_product_attention": ATTENTIONS,
     "cast": UNARY,
     "add": BINARY,
     "subtract": BINARY,
@@ -223,7 +242,8 @@ CASES: dict[str, list[Case]] = {
     "dropout": [Case((s,), {"kept": mask(*s), "probability": p}) for s, p in [((7,), 0.25), ((2, 3), 0.1), ((0,), 0.5)]],
     "sum": [*reductions(), *of_nothing(((0,), (0,)), ((3, 0), (1,)), ((0, 3), (1,)))],
     "mean": [*reductions(), *of_nothing(((3, 0), (0,)))],
-    "var": [*reductions(correction=0)[:-2], *reductions(correction=1)[2:5], *of_nothing(((3, 0), (0,)), correction=1)],
+    "var": [*reductions(correction=0)[:-2], *reductions(correction=1)[2:5], *of_nothing(((3, 0), (0,)), correction=1),
+            *(Case(c.shapes, c.metadata, smooth=False) for c in of_nothing(((0, 3), (0,)), ((1, 2), (0,)), correction=2))],
     "max": EXTREMES,
     "min": EXTREMES,
     "reshape": [Case((a,), {"shape": b}) for a, b in [((2, 6), (3, 4)), ((4,), (2, 2)), ((), (1, 1)), ((0, 3), (3, 0))]],
@@ -264,6 +284,11 @@ CASES: dict[str, list[Case]] = {
     "linear": [
         Case(shapes)
         for shapes in [((3, 5), (2, 5), (2,)), ((2, 2, 3), (4, 3), None), ((4,), (2, 4), (2,)), ((0, 3), (2, 3), (2,))]
+    ],
+    # with operands as they are it is `linear`; scales and quantised operands: tests/amp/test_fp8.py
+    "quantized_linear": [
+        Case(shapes, {"quantized": Unquantised()})
+        for shapes in [((3, 5), (2, 5), (2,)), ((2, 2, 3), (4, 3), None), ((0, 3), (2, 3), (2,))]
     ],
     "einsum": [
         Case(shapes, {"labels": labels})

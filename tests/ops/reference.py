@@ -311,7 +311,10 @@ class Steps:
         axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis % x.ndim,)
         return sums(x, axes, keepdims, self.total)
 
-    def step(self, operation, *arrays):
+    def matmul(self, x, w):
+        return matmul(x, w, self)
+
+    def step(self, operation, *arrays, into=None):
         return self.round_all(each(self.exact_step(operation), *arrays))
 
     def exact_step(self, operation):
@@ -601,10 +604,10 @@ def softmax(acc, x, axis):
 
 
 def variance(acc, x, axis, keepdims, correction):
-    """The mean in the accumulator, the squares' sum, divided by ``n - correction``."""
+    """The mean in the accumulator, the squares' sum, divided by ``n - correction``, or by 0 where that is negative."""
     n = float(count_of(x, axis))
     d = acc.step(np.subtract, x, acc.step(np.divide, acc.sum(x, axis, True), n))
-    return acc.step(np.divide, acc.sum(acc.step(np.multiply, d, d), axis, keepdims), n - correction)
+    return acc.step(np.divide, acc.sum(acc.step(np.multiply, d, d), axis, keepdims), max(n - correction, 0.0))
 
 
 def normalization(acc, x, w, b, *, eps, axis=(), mean=None, var=None):
@@ -617,7 +620,28 @@ def normalization(acc, x, w, b, *, eps, axis=(), mean=None, var=None):
     return y if b is None else acc.step(np.add, y, b)
 
 
+def attention(acc, q, k, v, mask, *, keep, causal, scale, kept, probability):
+    """Row by row: the products, scaled, masked; the softmax of those allowed, the others weighing 0; dropped; summed."""
+    scores = acc.step(np.multiply, matmul(q, np.swapaxes(k, -1, -2), acc), acc.round(scale))
+    if mask is not None:
+        scores = acc.step(np.add, scores, mask)
+    allowed = np.ones(scores.shape, bool) if keep is None else np.broadcast_to(keep, scores.shape)
+    weights = np.zeros(scores.shape)
+    for row in np.ndindex(scores.shape[:-1]):
+        places = [j for j, may in enumerate(allowed[row]) if may and not (causal and j > row[-1])]
+        if all(scores[row][j] == -math.inf for j in places):
+            continue
+        e = np.zeros(scores.shape[-1])
+        m = np.max(scores[row][places])
+        e[places] = acc.step(np.exp, acc.step(np.subtract, scores[row][places], m))
+        weights[row] = acc.step(np.divide, e, acc.total(list(map(real, e.tolist()))))
+    if kept is not None:
+        weights = np.where(kept, acc.step(np.divide, weights, 1 - probability), 0.0)
+    return matmul(weights, v, acc)
+
+
 STEP_BY_STEP = {
+    "scaled_dot_product_attention": attention,
     "log_softmax": log_softmax,
     "softmax": softmax,
     "var": variance,
@@ -682,7 +706,7 @@ def forward(name: str, arrays, metadata: dict[str, Any], precision) -> tuple[np.
         return as_pair(filled(*best).astype(np.float64))
     if name == "matmul":
         return stored(exact_numbers(matmul(*arrays, acc)), precision)
-    if name == "linear":
+    if name in ("linear", "quantized_linear"):
         return stored(exact_numbers(linear(*arrays, acc)), precision)
     if name == "einsum":
         return stored(exact_numbers(contracted(*arrays, *metadata["labels"], acc)), precision)
@@ -818,7 +842,7 @@ def gradient_terms(name, argument, g, arrays, metadata, acc, out):
         return exact_numbers(met.reshape(x.shape))
     if name == "matmul":
         return exact_numbers(matmul_slope(argument, g, *arrays, acc))
-    if name == "linear":
+    if name in ("linear", "quantized_linear"):
         return exact_numbers(linear_slope(argument, g, *arrays, acc))
     if name == "einsum":
         return exact_numbers(einsum_slope(argument, g, *arrays, metadata["labels"], acc))

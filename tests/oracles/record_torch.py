@@ -1,11 +1,13 @@
 """Run PyTorch and record what fpsim is compared with; start it by ``python -m tests.oracles.record_torch``.
 
+Names of parts (``layers optim network transformer``) record these alone.
 Tests only, needs torch, and no test runs it: it writes ``torch_*.npz`` beside itself. Imports no fpsim.
 """
 
 from __future__ import annotations
 
 import datetime
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.oracles import classic_network
+from tests.oracles import classic_network, torch_transformer
+from tests.oracles.small_transformer import OPTIMIZERS as OPTIMIZERS_OF_LM
 from tests.oracles.torch_cases import CASES
 from tests.oracles.torch_optim_cases import CLIPPING, OPTIMIZERS, SCALED_LR, SCALED_START, SCALERS, SCHEDULES
 from tests.oracles.torch_values import save
@@ -203,8 +206,24 @@ def record_network() -> None:
     print(save("network", {"recorded": RECORDED, **runs}))
 
 
+# --- the small language model -----------------------------------------------------------------------------
+
+
+def record_transformer() -> None:
+    runs = {
+        fmt: {name: torch_transformer.run(fmt, name) for name in OPTIMIZERS_OF_LM} for fmt in ("float64", "float32")
+    }
+    print(save("transformer", {"recorded": RECORDED, **runs}))
+
+
+RECORDS = {
+    "layers": record_layers,
+    "optim": record_optim,
+    "network": record_network,
+    "transformer": record_transformer,
+}
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    record_layers()
-    record_optim()
-    record_network()
+    for name in sys.argv[1:] or RECORDS:
+        RECORDS[name]()

@@ -348,3 +348,31 @@ for pattern, *shapes in [
     call = f"torch.einsum('{pattern}', {', '.join(names)})"
     case(call, **{name: normal(*shape) for name, shape in zip(names, shapes, strict=True)})
 case("np.einsum('ij,jk->ik', x, y)", torch="torch.einsum('ij,jk->ik', x, y)", x=normal(3, 4), y=normal(4, 2))
+
+# --- attention --------------------------------------------------------------------------------------------
+
+some_of = np.arange(15).reshape(3, 5) % 4 != 2
+some_of[1] = False  # a query that may look nowhere
+inf_of = np.where(some_of, np.float32(0.25), np.float32(-np.inf))
+attend = "F.scaled_dot_product_attention(q, k, v{})"
+
+for q, k, v, more, given in [
+    ((3, 4), (3, 4), (3, 4), "", {}),
+    ((2, 3, 4), (2, 3, 4), (2, 3, 4), ", is_causal=True", {}),
+    ((2, 2, 7, 8), (2, 2, 7, 8), (2, 2, 7, 8), ", is_causal=True", {}),
+    ((2, 5, 4), (2, 3, 4), (2, 3, 6), ", is_causal=True", {}),
+    ((2, 3, 4), (2, 5, 4), (2, 5, 6), ", is_causal=True, scale=0.3", {}),
+    ((2, 3, 4), (2, 5, 4), (2, 5, 6), "", {}),
+    ((2, 3, 4), (2, 5, 4), (2, 5, 2), ", scale=-1.5", {}),
+    ((2, 3, 4), (2, 5, 4), (2, 5, 2), ", scale=0.0", {}),
+    ((2, 3, 4), (2, 5, 4), (2, 5, 2), ", attn_mask=m", {"m": some_of}),
+    ((2, 3, 3, 4), (2, 3, 5, 4), (2, 3, 5, 4), ", attn_mask=m", {"m": some_of[:, None, :].transpose(1, 0, 2)}),
+    ((2, 3, 4), (2, 5, 4), (2, 5, 2), ", attn_mask=m", {"fixed": {"m": inf_of}}),
+    ((2, 3, 4), (2, 5, 4), (2, 5, 2), ", attn_mask=m, scale=0.7", {"m": normal(2, 3, 5)}),
+    ((2, 3, 4), (2, 5, 4), (2, 5, 2), ", attn_mask=m", {"m": normal(1, 5)}),
+    ((3, 4), (2, 5, 4), (2, 5, 2), "", {}),
+    ((2, 3, 4), (5, 4), (2, 5, 2), "", {}),
+    ((2, 3, 4), (2, 5, 4), (5, 2), ", attn_mask=m", {"m": normal(5)}),
+]:
+    case(attend.format(more), q=normal(*q), k=normal(*k), v=normal(*v), **given)
+case(attend.format(""), q=3 * normal(2, 3, 4), k=3 * normal(2, 5, 4), v=normal(2, 5, 2))

@@ -128,7 +128,7 @@ def test_ml_dtypes_numbers_are_numbers():
         (lambda: exact.approximate("tan2", 1), ArgumentError,
          "exact: expected a function that it has, got 'tan2'; did you mean tan, tanh, arctan."),
         (lambda: exact.accumulate([1], "float16", "randomly"), ArgumentError,
-         "exact.accumulate: expected an order of sequential, pairwise, blocked:B, kahan, exact, got order='randomly'; choose one."),
+         "exact.accumulate: expected an order of sequential, pairwise, blocked:B, blocked:B@FORMAT, kahan, exact, got order='randomly'; choose one."),
         (lambda: exact.refine(lambda mp: mp.mpf(1), "float16", "up"), ArgumentError,
          "exact.refine: expected an irrational value, got one that 38400 bits do not tell from a midpoint or a value of the format; round its exact value: exact.round."),
     ],

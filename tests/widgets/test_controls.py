@@ -10,9 +10,9 @@ import pytest
 import fpsim as fp
 from fpsim.errors import ArgumentError, FormatError, MissingLibraryError
 from fpsim.plots.style import saved_bytes
-from fpsim.widgets import adding, designing, lines, racing, recording, scaling
+from fpsim.widgets import adding, blocks, designing, histories, lines, racing, recording, scaling
 
-PANELS = ("accumulate", "format_designer", "loss_scale", "number_line")
+PANELS = ("accumulate", "amax_history", "block_scale", "format_designer", "loss_scale", "number_line")
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +151,73 @@ def test_the_line_says_what_is_stored(x):
     for fmt in lines.FORMATS:
         stored = fp.inspect(x, fmt).stored
         assert f"{x} is stored as {stored:g} " in lines.frame(x, fmt).sentence
+
+
+# FP8 and MX ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_scale_in_force_is_made_from_the_steps_before():
+    amax = histories.simulated(64.0)
+    for length, rule in ((1, "max"), (4, "max"), (16, "max"), (16, "most_recent")):
+        found = histories.scaled_steps(amax, length=length, rule=rule, margin=1)["delayed"]
+        behind = length if rule == "max" else 1
+        wanted = [max(amax[max(0, k - behind) : k].astype(np.float32)) for k in range(1, len(amax))]
+        assert found["scale"][0] == 1
+        np.testing.assert_allclose(found["scale"][1:], 224 / np.array(wanted), rtol=1e-6)
+        at = histories.OUTLIER
+        assert found["saturated"][at] > 0.02
+        remembered = slice(at + 1, at + 1 + behind)
+        assert (found["scale"][remembered] < found["scale"][at] / 30).all()
+        assert found["scale"][at + 1 + behind] > found["scale"][at] / 2
+        assert (found["zero"][remembered] > found["zero"][at - 1] + 0.1).all()
+
+
+def test_what_is_lost_is_what_rounding_loses():
+    found = histories.scaled_steps([1.0, 1.0, 64.0, 1.0], "float8_e5m2", length=1)
+    x = recording.gradients()[:: histories.EVERY] / recording.gradients()[0]
+    for rule in ("delayed", "current"):
+        for step, level in enumerate([1.0, 1.0, 64.0, 1.0]):
+            scaled = (x * np.float32(level)) * np.float32(found[rule]["scale"][step])
+            stored = fp.round(scaled, "float8_e5m2")
+            assert found[rule]["zero"][step] == np.mean((stored == 0) & (scaled != 0))
+            assert found[rule]["saturated"][step] == np.mean(np.isinf(stored))
+    assert found["current"]["saturated"].max() == 0
+    assert found["delayed"]["saturated"][2] > 0
+
+
+@pytest.mark.parametrize("amax", [[1.0], [1.0, -1.0], [1.0, np.nan], [[1.0, 2.0]]])
+def test_recorded_magnitudes_that_are_none_are_refused(amax):
+    with pytest.raises(
+        ArgumentError, match="amax_history: expected two or more positive, finite magnitudes, got amax="
+    ):
+        fp.widgets.amax_history(amax)
+
+
+def test_recorded_magnitudes_are_shown():
+    shown = fp.widgets.amax_history([1.0, 8.0, 1.0])
+    assert "at step 2 amax is 8 and the scale in force 448 where 56 would fit" in shown.frame().sentence
+    assert fp.widgets.amax_history([2.0, 1.0]).frame().sentence.count("nan") == 0
+
+
+@pytest.mark.parametrize("format", blocks.FORMATS)
+def test_blocks_are_those_of_mx(format):
+    x = blocks.two_blocks(6, 10)
+    found = blocks.stored_values(x, format)
+    assert (found["values"] == fp.mx.round(x, format)).all()
+    assert (found["values"] == found["elements"] * np.repeat(found["scales"], 32)).all()
+    fmt = fp.mx.MXFormat.parse(format).element
+    largest = np.abs(x.reshape(2, 32)).max(axis=1)
+    assert (found["scales"] == 2.0 ** (np.floor(np.log2(largest)) - fmt.emax)).all()
+    whole = np.float32(fmt.max) / np.float32(largest.max())
+    assert found["tensor_scale"] == whole
+    assert (found["tensor_values"] == fp.round(x * whole, fmt, saturate=True) / np.float64(whole)).all()
+    assert blocks.frame(format, 6, 10).sentence.count("E8M0 code") == 2
+
+
+def test_an_outlier_costs_its_own_block_alone():
+    calm, wild = (blocks.stored_values(blocks.two_blocks(4, k), "mxfp4_e2m1")["errors"] for k in (0, 12))
+    assert (calm[32:] == wild[32:]).all()
+    assert (np.delete(wild[:32], blocks.AT) == 1).all()
 
 
 # Trainings -----------------------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from fpsim.amp.recipes import recipe as recipe_named
-from fpsim.data import Images
+from fpsim.data import Images, Text
 from fpsim.errors import ArgumentError, ArgumentTypeError, FpsimError, expected, nearest
-from fpsim.experiments.images import digest
+from fpsim.experiments.digests import digest
 from fpsim.experiments.results import plain
 from fpsim.experiments.scenario import SCENARIOS, Scenario
 from fpsim.experiments.training import check_numbers, train
@@ -38,11 +38,11 @@ MOST_POINTS = 10_000
 #: Arguments of `train`; `progress` is no part of a configuration, and what `resume` goes on with has its own.
 ARGUMENTS = tuple(name for name in signature(train).parameters if name not in ("progress", "resume"))
 #: What `train` takes where these are left out.
-DEFAULTS = {"recipe": "mixed_float16", "scenario": "published", "seed": 0, "data": "digits"}
+DEFAULTS = {"recipe": "mixed_float16", "scenario": "published", "seed": 0}
 #: Arguments that name a file to write: points that share one would overwrite each other's.
 FILES = ("weights", "checkpoint")
-#: Data that have a name; all others are folders.
-IMAGES = ("digits", "fashion")
+#: Data that have a name; all others are files and folders.
+NAMED = ("digits", "fashion", "text")
 #: Arguments that a scenario knows where they are not given, and those that are numbers with a fraction.
 OF_SCENARIO = ("steps", "batch", "lr", "momentum", "loss_factor")
 REAL = ("lr", "momentum", "loss_factor", "scale")
@@ -91,7 +91,8 @@ def configurations(
     _check_values([{**shared, **point} for point in points])
     if dynamic and "scale" in names and not any(isinstance(point.get("scale"), str) for point in points):
         points += _dynamic(points, shared["recipe"] or DEFAULTS["recipe"])
-    data = None if "data" in names else _data_spelt(_located(shared).get("data") or DEFAULTS["data"])
+    given = None if "data" in names else _located(shared).get("data")
+    data = None if given is None else _data_spelt(given)
     return [Configuration.of(point, _located({**shared, **point}), data) for point in points]
 
 
@@ -131,7 +132,7 @@ def _plain(value: Any) -> Any:
 def _located(arguments: dict[str, Any]) -> dict[str, Any]:
     """Paths in full: a worker may stand in another folder."""
     paths = {name: arguments[name] for name in ("data", *FILES) if isinstance(arguments.get(name), str | Path)}
-    full = {name: os.path.abspath(path) for name, path in paths.items() if name != "data" or str(path) not in IMAGES}
+    full = {name: os.path.abspath(path) for name, path in paths.items() if name != "data" or str(path) not in NAMED}
     return {**arguments, **full} if full else arguments
 
 
@@ -204,7 +205,9 @@ def spelt_out(arguments: Mapping[str, Any], data: str | None = None) -> dict[str
             spelt[name] = float(spelt[name])
     spelt["recipe"] = _recipe_spelt(spelt["recipe"])
     spelt["scenario"] = _scenario_spelt(scenario)
-    spelt["data"] = _data_spelt(spelt["data"]) if data is None else data
+    if data is None:
+        data = _data_spelt(spelt["data"]) if spelt["data"] is not None or known is None else known.source
+    spelt["data"] = data
     return {name: plain(v) if isinstance(v, str | int | float | None) else str(v) for name, v in spelt.items()}
 
 
@@ -240,12 +243,14 @@ def _scenario_spelt(scenario: Any) -> Any:
 
 
 def _data_spelt(source: Any) -> Any:
-    """A name, a folder's path, or a digest of the arrays' content."""
-    if isinstance(source, str | Path):
-        return str(source)
+    """A name, a path, or a digest of the content of arrays or texts."""
+    if source is None or isinstance(source, str | Path):
+        return None if source is None else str(source)
     try:
+        if isinstance(source, Text) or all(isinstance(part, str) for part in source):
+            return f"text {digest(source)[:16]}"
         return f"arrays {digest(Images(*map(np.asarray, source)))[:16]}"
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, AttributeError):
         return repr(source)
 
 

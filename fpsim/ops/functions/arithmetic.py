@@ -14,6 +14,7 @@ from fpsim.autograd.tensor import Tensor, register_numpy
 from fpsim.errors import ArgumentError, ArgumentTypeError, expected
 from fpsim.ops import elementwise
 from fpsim.ops.functions.arguments import Numbers, _as_operand, _broadcastable, _not_none, _takes_tensor
+from fpsim.ops.gelu import gelu as gelu_op
 
 
 def _binary(op: Any, numpy_function: Any, doc: str) -> Callable[..., Tensor]:
@@ -88,7 +89,7 @@ def gelu(x: Numbers, approximate: str = "none") -> Tensor:
     if approximate != "none":
         got = f"approximate={approximate!r}"
         raise ArgumentError(expected("gelu", "the erf form, approximate='none'", got, "leave the argument out"))
-    return elementwise.gelu(_as_operand("gelu", x))
+    return gelu_op(_as_operand("gelu", x))
 
 
 def square(x: Numbers) -> Tensor:

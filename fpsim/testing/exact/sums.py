@@ -188,7 +188,7 @@ def accumulate(
         Of a dot product: its exact products, ``[exact.product(a, b) for a, b in zip(x, y)]``.
     fmt : format
     order : str
-        ``sequential pairwise blocked:B kahan exact``, as documented for `fp.Accumulator`.
+        ``sequential pairwise blocked:B blocked:B@FORMAT kahan exact``, as documented for `fp.Accumulator`.
     fma : bool
         The terms are products that are not rounded on their own.
     watch : callable, optional
@@ -217,6 +217,12 @@ def accumulate(
 
     if order == "exact":
         return rounded(_total(numbers), "sum")
+    name, _, size = order.partition("@")[0].partition(":")
+    length = int(size) if name == "blocked" and size.isdecimal() else 0
+    if length and "@" in order:
+        blocks = (numbers[i : i + length] for i in range(0, len(numbers), length))
+        sums = [accumulate(b, order.partition("@")[2], "sequential", fma, mode, saturate, watch) for b in blocks]
+        return float(reduce(plus, [rounded(real(t), "term") for t in sums], 0.0))
     if not fma:
         numbers = [rounded(t, "term") for t in numbers]
     if order == "sequential":
@@ -225,13 +231,11 @@ def accumulate(
         return _pairwise([float(t) for t in numbers], plus)
     if order == "kahan":
         return _kahan([float(t) for t in numbers], plus, minus)
-    name, _, size = order.partition(":")
-    if name != "blocked" or not size.isdecimal() or int(size) < 1:
-        choices = "sequential, pairwise, blocked:B, kahan, exact"
+    if not length:
+        choices = "sequential, pairwise, blocked:B, blocked:B@FORMAT, kahan, exact"
         raise ArgumentError(expected("exact.accumulate", f"an order of {choices}", f"order={order!r}", "choose one"))
-    starts = range(0, len(numbers), int(size))
-    blocks = [reduce(plus, numbers[i : i + int(size)], 0.0) for i in starts]
-    return float(reduce(plus, blocks, 0.0))
+    starts = range(0, len(numbers), length)
+    return float(reduce(plus, [reduce(plus, numbers[i : i + length], 0.0) for i in starts], 0.0))
 
 
 Step = Callable[[float, float], float]
