@@ -102,8 +102,8 @@ def frame(format: str, spread: int, outlier: int) -> Frame:
     tidy(top, "", "", "exponent of 2 (lowest: 0)")
     tidy(bottom, "relative error of each value", "value", "%")
     top.grid(visible=False)
-    top.set_title(f"{format} (lines: {lines})", loc="right", fontsize=8.5)
-    top.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.06))
+    made.text(0.085, 0.955, f"{format} (lines: {lines})", fontsize=9)
+    top.legend(frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1, 1.06))
     made.subplots_adjust(left=0.085, right=0.985, top=0.86, bottom=0.1, hspace=0.25)
     return Frame(made, _in_words(x, found, format, spread, outlier))
 
