@@ -10,7 +10,7 @@ from fpsim.autograd import context
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before anything draws
 
-collect_ignore = ["oracles/record_torch.py"]  # a command that needs torch, not a test
+collect_ignore = ["oracles/record_torch.py", "oracles/torch_transformer.py"]  # they need torch, and are no tests
 
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True, database=None)

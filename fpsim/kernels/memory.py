@@ -20,6 +20,7 @@ def keep_freed_memory() -> None:
     A training step frees its activations and asks for as many again. The system clears every page that it hands out:
     a quarter of a step's time. glibc takes its own large blocks from the system and returns them at once, until one
     is freed: from then on blocks of that size are kept, and twice as much in all (mallopt(3), M_MMAP_THRESHOLD).
-    This block is never written to, so it never takes up memory. Other C libraries: nothing happens.
+    This block is never written to, so it never takes up memory. Other C libraries: nothing happens; nor where the user
+    (or dask, for its workers) has set a threshold.
     """
     np.empty(LARGEST_FOLLOWED, np.uint8)
