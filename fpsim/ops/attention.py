@@ -14,13 +14,12 @@ __all__ = ["scaled_dot_product_attention"]
 
 
 class Saved(tuple):
-    """What the gradients need, ``(weights,)``; and those of scores and products, which they share, once known.
+    """What the gradients need, ``(weights,)``; and that of the scores, which three of them share, once it is known.
 
-    Each is kept with what it was computed from: another backward pass, or a twin's, computes its own.
+    `of_scores` is the gradient and what it was computed from: another backward pass, or a twin's, computes its own.
     """
 
     of_scores = (None, None)
-    of_products = (None, None)
 
 
 def allowed_places(keep, causal, queries, keys):
@@ -87,26 +86,15 @@ def gradient_of_scores(g, v, saved, kept, probability, acc):
     return known
 
 
-def gradient_of_products(g, v, saved, kept, probability, scale, acc):
-    """That of ``q . k``: the scores' times the scale."""
-    of_scores = gradient_of_scores(g, v, saved, kept, probability, acc)
-    known, source = saved.of_products if isinstance(saved, Saved) else (None, None)
-    if known is None or source is not of_scores:
-        known = acc.step(np.multiply, of_scores, acc.round(scale))
-        if isinstance(saved, Saved):
-            saved.of_products = known, of_scores
-    return known
-
-
 @scaled_dot_product_attention.vjp(0)
 def _(g, out, q, k, v, mask, *, keep, causal, scale, kept, probability, acc, saved):
-    of_products = gradient_of_products(g, v, saved, kept, probability, scale, acc)
+    of_products = acc.step(np.multiply, gradient_of_scores(g, v, saved, kept, probability, acc), acc.round(scale))
     return unbatched(acc, of_products, k, q)
 
 
 @scaled_dot_product_attention.vjp(1)
 def _(g, out, q, k, v, mask, *, keep, causal, scale, kept, probability, acc, saved):
-    of_products = gradient_of_products(g, v, saved, kept, probability, scale, acc)
+    of_products = acc.step(np.multiply, gradient_of_scores(g, v, saved, kept, probability, acc), acc.round(scale))
     return unbatched(acc, transposed(of_products), q, k)
 
 
