@@ -79,7 +79,7 @@ def round(
     dtype = own if Format(own).holds(fmt) else np.dtype(np.float64)
     shared = np.may_share_memory(out, values if isinstance(values, np.ndarray) else x)
     with np.errstate(invalid="ignore"):  # a signalling NaN
-        return np.array(out, dtype, copy=True if shared else None)[()]  # always the caller's own
+        return out.astype(dtype, copy=shared)[()]  # always the caller's own
 
 
 _NAMES = {fmt.name for fmt in NAMED}
