@@ -142,7 +142,7 @@ def are_quiet(x: Array, nan: Array) -> bool:
     if x.dtype.kind != "f" or x.dtype.itemsize > 8 or not nan.any():
         return True
     bits = np.ascontiguousarray(x).view(f"u{x.itemsize}").reshape(x.shape)
-    common = np.bitwise_and.reduce(bits if nan.all() else bits[nan], axis=None)
+    common = int(np.bitwise_and.reduce(bits if nan.all() else bits[nan], axis=None))
     return bool(common >> (np.finfo(x.dtype).nmant - 1) & 1)
 
 
